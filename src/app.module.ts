@@ -1,0 +1,34 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { AuthModule } from './auth/auth.module.js';
+import type { Config } from './config/config.js';
+import { DatabaseModule } from './database/database.module.js';
+import { DemoModule } from './demo/demo.module.js';
+import { HealthModule } from './health/health.module.js';
+import { ErrorFilter } from './http/error.filter.js';
+import { JobsModule } from './jobs/jobs.module.js';
+import { TicketsModule } from './tickets/tickets.module.js';
+import { WorkersModule } from './workers/workers.module.js';
+import { ConfigModule } from './config/config.module.js';
+
+/** The composition root: the only file that knows every room. */
+@Module({})
+export class AppModule {
+  /** @param databaseUrl of a migrated database */
+  static forRoot(config: Config, databaseUrl: string): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.of(config),
+        DatabaseModule.at(databaseUrl),
+        AuthModule,
+        JobsModule,
+        WorkersModule,
+        TicketsModule,
+        DemoModule,
+        HealthModule,
+      ],
+      providers: [{ provide: APP_FILTER, useClass: ErrorFilter }],
+    };
+  }
+}

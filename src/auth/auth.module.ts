@@ -1,0 +1,26 @@
+import { Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { AuthenticatedGuard } from './authenticated.guard.js';
+import { CLOCK, type Clock } from './clock.js';
+import { CredentialsService } from './credentials.service.js';
+import { CredentialsStore } from './credentials.store.js';
+import { PasswordVerifier } from './passwords.js';
+import { registerStrategies } from './strategies.js';
+import { Throttle } from './throttle.js';
+
+/** Puts the guard before every route of the app. */
+@Module({
+  providers: [
+    CredentialsStore,
+    CredentialsService,
+    Throttle,
+    { provide: PasswordVerifier, useFactory: () => PasswordVerifier.create() },
+    { provide: CLOCK, useValue: performance satisfies Clock },
+    { provide: APP_GUARD, useClass: AuthenticatedGuard },
+  ],
+})
+export class AuthModule {
+  constructor() {
+    registerStrategies();
+  }
+}

@@ -1,0 +1,77 @@
+import { createParamDecorator, Injectable, SetMetadata, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { AuthGuard } from '@nestjs/passport';
+import type { FastifyRequest } from 'fastify';
+import { DomainError } from '../errors.js';
+import type { Presented } from './authorization-header.js';
+import { CredentialsService } from './credentials.service.js';
+import type { Principal } from './principal.js';
+import { SCHEMES } from './strategies.js';
+
+interface AuthenticatedRequest extends FastifyRequest {
+  presented?: Presented;
+  principal?: Principal;
+}
+
+const PUBLIC = 'tally:public';
+
+/** Lets a route, or every route of a controller, answer without credentials. */
+export const Public = () => SetMetadata(PUBLIC, true);
+
+/** The Principal behind a request that passed the guard. */
+export const Caller = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+  const principal = principalOf(context.switchToHttp().getRequest<FastifyRequest>());
+  if (!principal) throw new Error('@Caller() on a route that is @Public()');
+  return principal;
+});
+
+/** @returns null before the guard has run, and on a public route */
+export function principalOf(request: FastifyRequest): Principal | null {
+  return (request as AuthenticatedRequest).principal ?? null;
+}
+
+/** Stands before every route. passport reads what the request presents, CredentialsService says whose it is. */
+@Injectable()
+export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly credentials: CredentialsService,
+  ) {
+    super();
+  }
+
+  /** @throws DomainError Unauthorized, TooManyRequests */
+  override async canActivate(context: ExecutionContext): Promise<boolean> {
+    const isPublic = this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, [
+      context.getHandler(),
+      context.getClass(),
+    ]);
+    if (isPublic) return true;
+    await super.canActivate(context);
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    const { presented } = request;
+    const authorization = request.headers.authorization;
+    if (!presented || authorization === undefined) throw unreadable();
+    // The secret stays no longer than needed on an object that may be logged.
+    delete request.presented;
+    request.principal = await this.credentials.verify(authorization, presented, request.ip);
+    return true;
+  }
+
+  /** Where passport leaves what it has read; the name that it has by default is `user`. */
+  override getAuthenticateOptions() {
+    return { property: 'presented' };
+  }
+
+  override handleRequest<T>(error: unknown, presented: T | false | null | undefined): T {
+    if (error instanceof Error) throw error;
+    if (!presented) throw unreadable();
+    return presented;
+  }
+}
+
+const unreadable = (): DomainError =>
+  new DomainError(
+    'Unauthorized',
+    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, or a Bearer API token',
+  );

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+
+const MIB = 1024 * 1024;
+
+const integer = (min: number, max: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^-?\d+$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max, `expected a whole number from ${min} to ${max}`)
+    .default(fallback);
+
+const url = (protocols: readonly string[], what: string) =>
+  z
+    .string()
+    .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `expected ${what}`);
+
+const environment = z.object({
+  PORT: integer(0, 65_535, 3000).describe('TCP port of the HTTP API; 0 picks a free one'),
+  HOST: z.string().min(1, 'expected an address').default('127.0.0.1').describe('address to listen on'),
+  DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
+    .optional()
+    .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+  DATA_DIR: z.string().min(1, 'expected a path').default('.data').describe('where the embedded Postgres keeps its data'),
+  PUBLIC_URL: url(['http:', 'https:'], 'a URL that begins with http:// or https://')
+    .transform((text) => text.replace(/\/+$/, ''))
+    .optional()
+    .describe('the origin in every url that the API answers with; unset: that of the request'),
+  ROLE: z
+    .enum(['all', 'api', 'worker'], 'expected all, api or worker')
+    .default('all')
+    .describe('what this process does'),
+  ADMIN_EMAIL: z
+    .email('expected an email address')
+    .transform((text) => text.toLowerCase())
+    .default('admin@example.com')
+    .describe('the first admin, made when the database has no user'),
+  ADMIN_PASSWORD: z
+    .string()
+    .min(8, 'expected at least 8 characters')
+    .optional()
+    .describe("the first admin's password; unset: a generated one, printed once"),
+  LEASE_SECONDS: integer(2, 3600, 15).describe('how long a worker that says nothing keeps its tasks'),
+  DRAIN_SECONDS: integer(0, 3600, 10).describe('how long running tasks may go on after SIGTERM'),
+  WORKER_CONCURRENCY: integer(1, 10_000, 20).describe('tasks running at once in this process'),
+  RESULTS_INLINE_MAX: integer(1, 10_000, 1000).describe('results in a polled status, at most'),
+  MAX_TASKS_PER_JOB: integer(1, 10_000_000, 1_000_000).describe('tasks in a job, at most'),
+  MAX_TASK_BYTES: integer(16, 512 * 1024, 64 * 1024).describe('bytes of a task as JSON, at most'),
+  MAX_BODY_BYTES: integer(1024, 512 * MIB, 32 * MIB).describe('bytes of a JSON request body, at most'),
+  DEMO_TASKS: z
+    .enum(['true', 'false'], 'expected true or false')
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('whether demo.sleep and demo.fail may be submitted'),
+});
+
+export type Config = Readonly<z.output<typeof environment>>;
+
+/** The name under which Nest hands out the one Config of the process. */
+export const CONFIG = Symbol('CONFIG');
+
+/** A variable of the environment has a value that cannot be used. The message is the one sentence to print. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Parses the environment whole, once, at start. Unset and empty are the same.
+ * @throws ConfigError that names the variable, what was expected and what it was (never a secret's value)
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.keys(environment.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])),
+  );
+  const parsed = environment.safeParse(given);
+  if (parsed.success) return Object.freeze(parsed.data);
+  const problems = parsed.error.issues.map((issue) => {
+    const key = String(issue.path[0]);
+    const secret = /PASSWORD|URL/.test(key);
+    return `${key}: ${issue.message}${secret ? '' : `, got: ${String(env[key])}`}`;
+  });
+  throw new ConfigError(`The configuration cannot be used: ${problems.join('; ')}`);
+}

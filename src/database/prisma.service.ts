@@ -1,0 +1,35 @@
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import { PrismaClient } from './generated/client.js';
+
+/** The name under which Nest hands out the URL of the database this process uses. */
+export const DATABASE_URL = Symbol('DATABASE_URL');
+
+/**
+ * The pool that everything shares but the worker's transactions (lane.service.ts) and its heartbeat, which must never
+ * wait for a place in it.
+ */
+@Injectable()
+export class PrismaService extends PrismaClient implements OnModuleDestroy {
+  readonly #pool: pg.Pool;
+
+  constructor(@Inject(DATABASE_URL) url: string) {
+    const pool = new pg.Pool({
+      connectionString: url,
+      max: 10,
+      application_name: 'tally',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    });
+    // An idle connection that is cut (a restart of Postgres) is an event of the pool; the next query gets a new one.
+    pool.on('error', () => undefined);
+    super({ adapter: new PrismaPg(pool) });
+    this.#pool = pool;
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.$disconnect();
+    await this.#pool.end();
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * What can go wrong in the domain, as data. A domain error carries its word (the `error` of the answer), a sentence for
+ * people and what the caller may want to know. It knows nothing of HTTP: the one filter in src/http maps words to codes.
+ */
+export type ErrorWord =
+  | 'InvalidJSON'
+  | 'InvalidRequest'
+  | 'TooManyValues'
+  | 'Unauthorized'
+  | 'Forbidden'
+  | 'RecordNotFound'
+  | 'MethodNotAllowed'
+  | 'JobFinished'
+  | 'JobWorking'
+  | 'RequestInProgress'
+  | 'NothingToRetry'
+  | 'PayloadTooLarge'
+  | 'UnsupportedMediaType'
+  | 'RecordInvalid'
+  | 'IdempotencyMismatch'
+  | 'TooManyJobs'
+  | 'TooManyRequests'
+  | 'InternalError'
+  | 'Unavailable';
+
+/** One complaint about one field: `{ field: [{ description }] }` in the answer's `details`. */
+export interface FieldError {
+  /** Path of the field as the client wrote it: `tasks.3.title`. */
+  readonly field: string;
+  readonly description: string;
+  /** The task's position, when the complaint is about a task. */
+  readonly position?: number;
+}
+
+export interface DomainErrorData {
+  readonly fields?: readonly FieldError[];
+  /** Seconds after which another try makes sense. */
+  readonly retryAfterSeconds?: number;
+  /** Further top-level members of the answer, such as `max_count`. */
+  readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+export class DomainError extends Error {
+  constructor(
+    readonly word: ErrorWord,
+    description: string,
+    readonly data: DomainErrorData = {},
+  ) {
+    super(description);
+    this.name = word;
+  }
+}
+
+export const notFound = (): DomainError => new DomainError('RecordNotFound', 'Not found');
+
+export const forbidden = (description: string): DomainError => new DomainError('Forbidden', description);
+
+/** 422 that names each field and what was expected. */
+export const invalid = (fields: readonly FieldError[]): DomainError =>
+  new DomainError('RecordInvalid', 'Record validation errors', { fields });
+
+/**
+ * A write on behalf of a lease found that the lease is another's, or the job no longer working: it changed nothing, and
+ * the worker must drop the chunk. Never seen by a client.
+ */
+export class LeaseLost extends Error {
+  constructor(
+    readonly jobId: string,
+    readonly chunkId: bigint,
+  ) {
+    super(`lease lost: chunk ${chunkId} of job ${jobId}`);
+    this.name = 'LeaseLost';
+  }
+}

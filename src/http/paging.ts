@@ -1,0 +1,93 @@
+import { z } from 'zod';
+
+/** Cursor paging as every list of the API does it: newest first, `page[size]`, `page[after]`, `page[before]`. */
+
+export const PAGE_SIZE_MAX = 100;
+const EXPECTED_SIZE = `expected a whole number from 1 to ${PAGE_SIZE_MAX}`;
+const EXPECTED_CURSOR = 'expected a cursor that an earlier page gave';
+
+const cursor = z
+  .string(EXPECTED_CURSOR)
+  .regex(/^[A-Za-z0-9_-]{1,200}$/, EXPECTED_CURSOR)
+  .transform((text) => Buffer.from(text, 'base64url').toString('utf8'));
+
+export const pageQuery = {
+  'page[size]': z
+    .string(EXPECTED_SIZE)
+    .regex(/^\d{1,4}$/, EXPECTED_SIZE)
+    .transform(Number)
+    .refine((size) => size >= 1 && size <= PAGE_SIZE_MAX, EXPECTED_SIZE)
+    .default(PAGE_SIZE_MAX),
+  'page[after]': cursor.optional(),
+  'page[before]': cursor.optional(),
+};
+
+/** One page to read: the rows that follow `after`, or those that precede `before`, in the list's order. */
+export interface PageRequest {
+  readonly size: number;
+  readonly after: string | undefined;
+  readonly before: string | undefined;
+}
+
+export const pageRequest = (query: {
+  'page[size]': number;
+  'page[after]'?: string | undefined;
+  'page[before]'?: string | undefined;
+}): PageRequest => ({
+  size: query['page[size]'],
+  after: query['page[after]'],
+  before: query['page[before]'],
+});
+
+/** A page that was read: its rows in the list's order, and whether there are more in either direction. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly hasNext: boolean;
+  readonly hasPrevious: boolean;
+}
+
+/**
+ * Turns the `size + 1` rows that a store read (in reverse order when it read backwards) into a page.
+ */
+export function toPage<Row>(read: readonly Row[], page: PageRequest): Page<Row> {
+  const more = read.length > page.size;
+  const kept = read.slice(0, page.size);
+  const backwards = page.before !== undefined;
+  return {
+    rows: backwards ? kept.reverse() : kept,
+    hasNext: backwards ? true : more,
+    hasPrevious: backwards ? more : page.after !== undefined,
+  };
+}
+
+export interface PageAnswer {
+  readonly meta: { has_more: boolean; after_cursor: string | null; before_cursor: string | null };
+  readonly links: { next: string | null; prev: string | null };
+}
+
+/**
+ * The `meta` and `links` of a list's answer.
+ * @param url the absolute URL of the request, whose other parameters the links keep
+ * @param keyOf what a cursor says: the row's place in the order
+ */
+export function pageAnswer<Row>(page: Page<Row>, url: URL, keyOf: (row: Row) => string): PageAnswer {
+  const encode = (row: Row | undefined) =>
+    row === undefined ? null : Buffer.from(keyOf(row)).toString('base64url');
+  const after = encode(page.rows.at(-1));
+  const before = encode(page.rows[0]);
+  return {
+    meta: { has_more: page.hasNext, after_cursor: after, before_cursor: before },
+    links: {
+      next: page.hasNext && after !== null ? linkTo(url, 'page[after]', after) : null,
+      prev: page.hasPrevious && before !== null ? linkTo(url, 'page[before]', before) : null,
+    },
+  };
+}
+
+function linkTo(url: URL, parameter: string, value: string): string {
+  const link = new URL(url);
+  link.searchParams.delete('page[after]');
+  link.searchParams.delete('page[before]');
+  link.searchParams.set(parameter, value);
+  return link.href;
+}

@@ -1,0 +1,28 @@
+import type { z } from 'zod';
+import { invalid, type FieldError } from '../errors.js';
+
+/**
+ * Parses what a client sent.
+ * @param at a path to put before each field's name
+ * @throws DomainError RecordInvalid that names every field and what was expected
+ */
+export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown, at = ''): z.output<Schema> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw invalid(fieldErrors(parsed.error, at));
+}
+
+/** The complaints of a zod error, a field each; an unknown key is named as itself. */
+export function fieldErrors(error: z.ZodError, at = ''): FieldError[] {
+  return error.issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => ({
+        field: join(at, [...issue.path, key]),
+        description: 'is not a known field',
+      }));
+    return [{ field: join(at, issue.path) || 'body', description: issue.message }];
+  });
+}
+
+const join = (at: string, path: readonly PropertyKey[]): string =>
+  [...(at ? [at] : []), ...path.map(String)].join('.');

@@ -1,0 +1,54 @@
+import { printJobId } from './job.js';
+import type { JobRow, StatusRow } from './job.store.js';
+
+/** How a job looks to a client. */
+
+/** @param origin such as `https://api.example.com` */
+export const statusUrl = (origin: string, id: string): string =>
+  `${origin}/api/v2/job_statuses/${printJobId(id)}.json`;
+
+/** The seven keys, in their order, as JSON text; the results are spliced in as the database wrote them. */
+export function statusJson(row: StatusRow, origin: string): string {
+  const head = JSON.stringify({
+    id: printJobId(row.id),
+    url: statusUrl(origin, row.id),
+    total: row.total,
+    progress: row.progress,
+    status: row.status,
+    message: row.message,
+  });
+  return `${head.slice(0, -1)},"results":${row.results}}`;
+}
+
+/** The full resource: the seven keys less the results, and all else there is to know. */
+export function jobView(row: JobRow, origin: string) {
+  const isWorking = row.status === 'working';
+  return {
+    id: printJobId(row.id),
+    url: statusUrl(origin, row.id),
+    total: row.total,
+    progress: row.progress,
+    status: row.status,
+    message: row.message,
+    type: row.type,
+    name: row.name,
+    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as unknown),
+    priority: row.priority,
+    counts: {
+      succeeded: row.progress - row.failed,
+      failed: row.failed,
+      retrying: row.retrying,
+      running: row.running,
+      pending: isWorking ? row.total - row.progress - row.retrying - row.running : 0,
+    },
+    paused: false,
+    created_by: row.createdBy,
+    created_at: row.createdAt.toISOString(),
+    started_at: row.startedAt?.toISOString() ?? null,
+    finished_at: row.finishedAt?.toISOString() ?? null,
+    expires_at: null,
+    retry_of: null,
+    retried_by: null,
+    eta_seconds: row.etaSeconds,
+  };
+}

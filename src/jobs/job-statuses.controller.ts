@@ -1,0 +1,58 @@
+import { Controller, Get, Header, Param, Query, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { Caller } from '../auth/authenticated.guard.js';
+import type { Principal } from '../auth/principal.js';
+import { DomainError, invalid } from '../errors.js';
+import { Origin } from '../http/origin.js';
+import { PAGE_SIZE_MAX, pageAnswer, pageQuery, pageRequest } from '../http/paging.js';
+import { parseInput } from '../http/validate.js';
+import { jobFilter, jobFilters } from './job.schemas.js';
+import { statusJson } from './job-status.view.js';
+import { JobsService } from './jobs.service.js';
+
+export const JSON_UTF8 = 'application/json; charset=utf-8';
+
+export const jobListQuery = z.strictObject({ ...pageQuery, ...jobFilters });
+
+const manyQuery = z.strictObject({ ids: z.string('expected ids separated by commas').min(1, 'expected ids') });
+
+/** The polled resource: the seven keys, as the seed of this service has them. */
+@Controller('api/v2/job_statuses')
+export class JobStatusesController {
+  constructor(
+    private readonly jobs: JobsService,
+    private readonly origin: Origin,
+  ) {}
+
+  @Get()
+  @Header('Content-Type', JSON_UTF8)
+  async list(@Caller() caller: Principal, @Req() request: FastifyRequest, @Query() query: unknown) {
+    const asked = parseInput(jobListQuery, query);
+    const page = await this.jobs.list(caller, jobFilter(asked), pageRequest(asked));
+    const origin = this.origin.of(request);
+    const statuses = page.rows.map((row) => statusJson({ ...row, results: '[]' }, origin));
+    const { meta, links } = pageAnswer(page, this.origin.urlOf(request), (row) => row.id);
+    return `{"job_statuses":[${statuses.join(',')}],"meta":${JSON.stringify(meta)},"links":${JSON.stringify(links)}}`;
+  }
+
+  @Get('show_many')
+  @Header('Content-Type', JSON_UTF8)
+  async showMany(@Caller() caller: Principal, @Req() request: FastifyRequest, @Query() query: unknown) {
+    const ids = parseInput(manyQuery, query).ids.split(',');
+    if (ids.length > PAGE_SIZE_MAX)
+      throw new DomainError('TooManyValues', `Expected at most ${PAGE_SIZE_MAX} ids, got: ${ids.length}`, {
+        extra: { max_count: PAGE_SIZE_MAX },
+      });
+    if (ids.some((id) => id.includes('\0'))) throw invalid([{ field: 'ids', description: 'expected ids' }]);
+    const rows = await this.jobs.statusMany(caller, ids);
+    const origin = this.origin.of(request);
+    return `{"job_statuses":[${rows.map((row) => statusJson(row, origin)).join(',')}]}`;
+  }
+
+  @Get(':id')
+  @Header('Content-Type', JSON_UTF8)
+  async show(@Caller() caller: Principal, @Req() request: FastifyRequest, @Param('id') id: string) {
+    return statusJson(await this.jobs.status(caller, id), this.origin.of(request));
+  }
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { JOB_STATES } from './job.js';
+
+/** The shapes of requests about jobs. One schema validates, types and documents each. */
+
+const METADATA_BYTES = 4096;
+
+const metadata = z
+  .record(z.string(), z.json(), 'expected an object')
+  .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= METADATA_BYTES, 'expected at most 4 KiB as JSON');
+
+const integerBetween = (min: number, max: number) => {
+  const expected = `expected a whole number from ${min} to ${max}`;
+  return z.int(expected).min(min, expected).max(max, expected);
+};
+
+/** What a submission says beside its type and tasks. */
+export const jobOptions = z.object({
+  name: z.string('expected a string').max(200, 'expected at most 200 characters').nullish(),
+  metadata: metadata.nullish(),
+  priority: integerBetween(-100, 100).default(0),
+  max_attempts: integerBetween(1, 25).default(3),
+});
+export type JobOptions = z.output<typeof jobOptions>;
+
+/** The body of POST /api/v2/jobs less its tasks, which are checked one by one against their type's schema. */
+export const submissionHead = z.strictObject({
+  type: z.string('expected the name of a task type'),
+  ...jobOptions.shape,
+});
+
+export const jobFilters = {
+  'filter[status]': z.enum(JOB_STATES, `expected one of ${JOB_STATES.join(', ')}`).optional(),
+  'filter[type]': z.string('expected one value').optional(),
+  'filter[name]': z.string('expected one value').optional(),
+};
+
+export interface JobFilter {
+  readonly status?: string | undefined;
+  readonly type?: string | undefined;
+  readonly name?: string | undefined;
+}
+
+export const jobFilter = (query: {
+  'filter[status]'?: string | undefined;
+  'filter[type]'?: string | undefined;
+  'filter[name]'?: string | undefined;
+}): JobFilter => ({
+  status: query['filter[status]'],
+  type: query['filter[type]'],
+  name: query['filter[name]'],
+});

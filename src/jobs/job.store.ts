@@ -1,0 +1,146 @@
+import { Injectable } from '@nestjs/common';
+import { Prisma } from '../database/generated/client.js';
+import { PrismaService } from '../database/prisma.service.js';
+import { toPage, type Page, type PageRequest } from '../http/paging.js';
+import type { JobState, PlannedChunk } from './job.js';
+import type { JobFilter, JobOptions } from './job.schemas.js';
+
+/** The channel on which workers hear of new work; the payload is the task type. */
+export const READY_CHANNEL = 'tally_ready';
+
+export interface Submission {
+  readonly id: string;
+  readonly accountId: number;
+  readonly createdBy: number;
+  readonly type: string;
+  readonly options: JobOptions;
+  readonly total: number;
+  readonly chunks: readonly PlannedChunk[];
+}
+
+/** The polled state of a job; `results` is a JSON array as text, ready to be sent. */
+export interface StatusRow {
+  readonly id: string;
+  readonly total: number;
+  readonly progress: number;
+  readonly status: JobState;
+  readonly message: string | null;
+  readonly version: number;
+  readonly results: string;
+}
+
+export interface JobRow extends Omit<StatusRow, 'results'> {
+  readonly type: string;
+  readonly name: string | null;
+  /** JSON text. */
+  readonly metadata: string | null;
+  readonly priority: number;
+  readonly failed: number;
+  readonly retrying: number;
+  readonly running: number;
+  readonly createdBy: string;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+  /** Seconds that the rest will take at the job's rate so far; null before the first result and after the end. */
+  readonly etaSeconds: number | null;
+}
+
+/** The only place that writes a job's state, beside the worker's records (workers/record.sql.ts). */
+@Injectable()
+export class JobStore {
+  constructor(private readonly prisma: PrismaService) {}
+
+  /**
+   * Commits the job and all of its chunks, and wakes the workers, in one statement: after it the job survives any crash.
+   * Multi-row VALUES are as fast as COPY here; unnest is the slowest, since the driver escapes JSON inside arrays.
+   */
+  async submit(job: Submission): Promise<void> {
+    const { options } = job;
+    const metadata = options.metadata == null ? null : JSON.stringify(options.metadata);
+    const chunks = job.chunks.map(
+      (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
+    );
+    await this.prisma.$queryRaw`
+      WITH job AS (
+        INSERT INTO job_statuses (id, account_id, created_by, type, name, metadata, priority, max_attempts, total)
+        VALUES (${job.id}::uuid, ${job.accountId}, ${job.createdBy}, ${job.type}, ${options.name ?? null},
+                ${metadata}::json, ${options.priority}, ${options.max_attempts}, ${job.total})
+        RETURNING id, account_id, type, priority
+      ), chunks AS (
+        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks)
+        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks
+          FROM job, (VALUES ${Prisma.join(chunks)}) AS chunk (first_position, size, tasks)
+         ORDER BY chunk.first_position
+      )
+      SELECT pg_notify(${READY_CHANNEL}, type)::text FROM job`;
+  }
+
+  /**
+   * The status and its first `resultsMax` results in one snapshot: one statement, so that no commit falls between the
+   * progress and the results it counts. Postgres joins the results' JSON as text; Node neither parses nor prints it.
+   * @returns null when the account has no such job
+   */
+  async status(accountId: number, id: string, resultsMax: number): Promise<StatusRow | null> {
+    const [row] = await this.#statuses(accountId, [id], resultsMax);
+    return row ?? null;
+  }
+
+  /** As `status`, of many jobs, in the order of `ids`; those the account does not have are left out. */
+  async statusMany(accountId: number, ids: readonly string[], resultsMax: number): Promise<StatusRow[]> {
+    const rows = await this.#statuses(accountId, ids, resultsMax);
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return ids.flatMap((id) => byId.get(id) ?? []);
+  }
+
+  #statuses(accountId: number, ids: readonly string[], resultsMax: number): Promise<StatusRow[]> {
+    return this.prisma.$queryRaw<StatusRow[]>`
+      SELECT j.id::text, j.total, j.progress, j.status, j.message, j.version,
+             CASE WHEN j.progress = 0 THEN '[]' ELSE (
+               SELECT '[' || coalesce(string_agg(r.result::text, ',' ORDER BY r.index), '') || ']'
+                 FROM (SELECT index, result FROM job_results
+                        WHERE job_id = j.id ORDER BY index LIMIT ${resultsMax}) r) END AS results
+        FROM job_statuses j
+       WHERE j.id = ANY(${ids}::uuid[]) AND j.account_id = ${accountId}`;
+  }
+
+  /** The full resource; its counts come from the same snapshot. @returns null when the account has no such job */
+  async job(accountId: number, id: string): Promise<JobRow | null> {
+    const [row] = await this.#jobs(Prisma.sql`j.account_id = ${accountId} AND j.id = ${id}::uuid`, Prisma.sql`1`, 1);
+    return row ?? null;
+  }
+
+  /** The account's jobs, newest first. */
+  async list(accountId: number, filter: JobFilter, page: PageRequest): Promise<Page<JobRow>> {
+    const backwards = page.before !== undefined;
+    const where = [
+      Prisma.sql`j.account_id = ${accountId}`,
+      ...(filter.status ? [Prisma.sql`j.status = ${filter.status}`] : []),
+      ...(filter.type ? [Prisma.sql`j.type = ${filter.type}`] : []),
+      ...(filter.name ? [Prisma.sql`j.name = ${filter.name}`] : []),
+      ...(page.after !== undefined ? [Prisma.sql`j.id < ${page.after}::uuid`] : []),
+      ...(page.before !== undefined ? [Prisma.sql`j.id > ${page.before}::uuid`] : []),
+    ];
+    const order = backwards ? Prisma.sql`j.id ASC` : Prisma.sql`j.id DESC`;
+    return toPage(await this.#jobs(Prisma.join(where, ' AND '), order, page.size + 1), page);
+  }
+
+  #jobs(where: Prisma.Sql, order: Prisma.Sql, limit: number): Promise<JobRow[]> {
+    return this.prisma.$queryRaw<JobRow[]>`
+      SELECT j.id::text, j.total, j.progress, j.status, j.message, j.version, j.type, j.name,
+             j.metadata::text AS metadata, j.priority::int AS priority, j.failed,
+             coalesce(c.retrying, 0)::int AS retrying, coalesce(c.running, 0)::int AS running,
+             u.email AS "createdBy", j.created_at AS "createdAt", j.started_at AS "startedAt",
+             j.finished_at AS "finishedAt",
+             CASE WHEN j.status = 'working' AND j.progress > 0 THEN
+               ceil(extract(epoch FROM clock_timestamp() - j.started_at) * (j.total - j.progress) / j.progress)::int
+             END AS "etaSeconds"
+        FROM (SELECT * FROM job_statuses j WHERE ${where} ORDER BY ${order} LIMIT ${limit}) j
+        JOIN users u ON u.id = j.created_by
+        LEFT JOIN LATERAL (
+          SELECT sum(size - recorded) FILTER (WHERE state = 'leased') AS running,
+                 sum(size) FILTER (WHERE state <> 'leased' AND attempt > 0) AS retrying
+            FROM task_chunks WHERE job_id = j.id AND j.status = 'working') c ON true
+       ORDER BY ${order}`;
+  }
+}

@@ -1,0 +1,16 @@
+import { Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { HttpToolsModule } from '../http/http-tools.module.js';
+import { JobStatusesController } from './job-statuses.controller.js';
+import { JobStore } from './job.store.js';
+import { JobsController } from './jobs.controller.js';
+import { JobsService } from './jobs.service.js';
+import { TaskTypes } from './task-types.js';
+
+@Module({
+  imports: [DiscoveryModule, HttpToolsModule],
+  controllers: [JobStatusesController, JobsController],
+  providers: [JobStore, JobsService, TaskTypes],
+  exports: [JobStore, JobsService, TaskTypes],
+})
+export class JobsModule {}

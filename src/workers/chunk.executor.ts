@@ -1,0 +1,172 @@
+import { Logger } from '@nestjs/common';
+import type { LaneService } from '../database/lane.service.js';
+import { printJobId, type JobState } from '../jobs/job.js';
+import { isBatchHandler, type TaskType } from '../jobs/task-types.js';
+import { BatchRunner } from './batch.runner.js';
+import type { ChunkStore, Lease } from './chunk.store.js';
+import { ChunkWork } from './chunk.work.js';
+import type { Places } from './places.js';
+import { SingleRunner } from './single.runner.js';
+
+/** A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in. */
+const SLICE_MS = 2_000;
+/** The rest is worth keeping when it will be done within this. */
+const SLICE_REST_MS = 1_000;
+
+export interface ExecutorTools {
+  readonly store: ChunkStore;
+  readonly lanes: LaneService;
+  readonly places: Places;
+  readonly leaseMs: number;
+  /** Called when the places that this chunk needs have become fewer. */
+  readonly onChange: () => void;
+}
+
+/** Whether one call of the type's handler runs many tasks, so that a chunk takes one place. */
+export const takesOnePlace = (type: TaskType): boolean => isBatchHandler(type.handler) || type.transaction === true;
+
+const log = new Logger('Worker');
+
+/** One chunk's story: claimed, run, flushed now and then, finished, or cut short. */
+export class ChunkExecutor {
+  readonly done: Promise<void>;
+  #work: ChunkWork | null = null;
+  #runner: SingleRunner | BatchRunner | null = null;
+  #isDone = false;
+  #isDraining = false;
+  #hasFlushed: boolean;
+  #sliceAtMs = performance.now() + SLICE_MS;
+
+  constructor(
+    readonly lease: Lease,
+    private readonly type: TaskType,
+    private readonly tools: ExecutorTools,
+  ) {
+    this.#hasFlushed = lease.started;
+    this.done = this.#run()
+      .catch((error: unknown) => this.#report(error))
+      .finally(() => {
+        this.#isDone = true;
+        tools.onChange();
+      });
+  }
+
+  /** The lease as it is now; null once nothing is to be extended or watched any more. */
+  get ref(): Lease | null {
+    if (this.#isDone || this.#work?.isStopped) return null;
+    return this.#work?.ref ?? this.lease;
+  }
+
+  /** Places of the process that this chunk could use now. */
+  get demand(): number {
+    if (this.#isDone) return 0;
+    const runner = this.#runner;
+    if (runner instanceof SingleRunner) return runner.demand;
+    if (runner) return runner.isDone ? 0 : 1;
+    return takesOnePlace(this.type) ? 1 : this.lease.size;
+  }
+
+  get takesLane(): boolean {
+    return this.type.transaction === true && !this.#isDone;
+  }
+
+  async #run(): Promise<void> {
+    const { store, places, lanes, leaseMs } = this.tools;
+    const recorded = this.lease.recorded > 0 ? await store.recordedPositions(this.lease) : new Set<number>();
+    const work = new ChunkWork(this.lease, this.type, store, leaseMs, recorded);
+    this.#work = work;
+    const { handler } = this.type;
+    if (isBatchHandler(handler) || this.type.transaction) {
+      const runner = new BatchRunner(work, places, lanes, Math.ceil(leaseMs / 2));
+      this.#runner = runner;
+      if (this.#isDraining) runner.yield();
+      if (await runner.run()) return;
+    } else {
+      const runner = new SingleRunner(work, handler, places, this.tools.onChange);
+      this.#runner = runner;
+      if (this.#isDraining) runner.yield();
+      await runner.run();
+    }
+    await work.finish(() => work.handBack(work.takeRest(), this.#isDraining ? 1 : 2));
+  }
+
+  /** Called a few times a second: ends calls whose time is over, writes what there is, gives back what takes long. */
+  tick(): void {
+    const work = this.#work;
+    if (!work || this.#isDone || work.isStopped) return;
+    const nowMs = performance.now();
+    for (const call of work.calls) if (call.isOverdue(nowMs)) call.abort('timeout');
+    if (work.isWriting) return;
+    if (nowMs > this.#sliceAtMs && work.waiting > 0) this.#slice(nowMs);
+    else if (!work.settlement.buffer.isEmpty || !this.#hasFlushed) this.#spawn(work.flush());
+    this.#hasFlushed = true;
+  }
+
+  #slice(nowMs: number): void {
+    const work = this.#work;
+    if (!work) return;
+    this.#sliceAtMs = nowMs + SLICE_MS;
+    const begun = Math.max(1, this.lease.size - work.waiting);
+    const restMs = ((nowMs - work.startedAtMs) / begun) * work.waiting;
+    if (restMs < SLICE_REST_MS) return;
+    if (this.#runner instanceof SingleRunner) this.#spawn(this.#giveRestBack(this.#runner, 2));
+    else this.#runner?.yield();
+  }
+
+  /** Hands back what has not begun, in this many chunks; what runs stays, in a chunk of its own that keeps the lease. */
+  async #giveRestBack(runner: SingleRunner, parts: number): Promise<void> {
+    const work = this.#work;
+    if (!work) return;
+    // With nothing running, the runner ends now, and the end of the story hands the rest back.
+    if (runner.running.length === 0) return runner.yield();
+    await work.finish(() => [
+      ...work.handBack(runner.running, 1).map((chunk) => ({ ...chunk, keepsLease: true as const })),
+      ...work.handBack(work.takeRest(), parts),
+    ]);
+  }
+
+  /** Begins nothing more and hands back what has not begun. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#runner?.yield();
+    if (this.#runner instanceof SingleRunner) this.#spawn(this.#giveRestBack(this.#runner, 1));
+  }
+
+  /** The drain's time is over: aborts what runs, which is then handed back. */
+  cutShort(): void {
+    for (const call of this.#work?.calls ?? []) call.abort('drain');
+  }
+
+  /** What the database says of the lease as it was when it was asked, and of its job. */
+  learn(asked: Lease, held: boolean, status: JobState | null): void {
+    const work = this.#work;
+    // A write under way ends the lease itself, or moves it to another chunk.
+    if (!work || this.#isDone || work.isWriting || work.ref.chunkId !== asked.chunkId) return;
+    if (!held) this.#stop('lost');
+    else if (status !== 'working') this.#stop('ended');
+  }
+
+  /** The heartbeat has not got through for the length of a lease: others may have the chunk by now. */
+  lose(): void {
+    this.#stop('lost');
+  }
+
+  #stop(why: 'lost' | 'ended'): void {
+    this.#work?.stop(why);
+    this.tools.places.wake();
+  }
+
+  #spawn(writing: Promise<void>): void {
+    writing.catch((error: unknown) => this.#report(error));
+  }
+
+  /** A fault of ours or of the database, not of a handler: the chunk is dropped, and runs again when its lease is over. */
+  #report(error: unknown): void {
+    const { jobId, accountId, chunkId } = this.lease;
+    log.error(
+      `chunk ${chunkId} of job ${printJobId(jobId)} account ${accountId} could not be carried on`,
+      error instanceof Error ? error.stack : String(error),
+    );
+    this.#stop('ended');
+  }
+}

@@ -1,0 +1,186 @@
+import { Injectable } from '@nestjs/common';
+import { LeaseLost } from '../errors.js';
+import { sqlState, LEASE_LOST } from '../sql-errors.js';
+import { Prisma } from '../database/generated/client.js';
+import type { Lane } from '../database/lane.service.js';
+import { PrismaService } from '../database/prisma.service.js';
+import { READY_CHANNEL } from '../jobs/job.store.js';
+import { finishSql, flushSql, type LeaseRef, type RecordedResults, type Successor } from './record.sql.js';
+
+/** A chunk that this process holds, with what it must know of its job. */
+export interface Lease extends LeaseRef {
+  readonly accountId: number;
+  readonly type: string;
+  readonly firstPosition: number;
+  readonly size: number;
+  /** Empty: consecutive from firstPosition. */
+  readonly positions: readonly number[];
+  /** JSON array text. */
+  readonly tasks: string;
+  /** How often the tasks have failed before. */
+  readonly attempt: number;
+  readonly crashes: number;
+  /** Positions that already have a result, from an earlier lease. */
+  readonly recorded: number;
+  readonly maxAttempts: number;
+  readonly taskTimeoutSeconds: number;
+  readonly started: boolean;
+}
+
+export interface ClaimRequest {
+  /** Who asks, for people to read. */
+  readonly worker: string;
+  /** Task types that may be claimed. */
+  readonly types: readonly string[];
+  /** Of these, the ones of which a whole chunk takes one place, however many tasks it has: one call runs many of them. */
+  readonly wholeTypes: readonly string[];
+  /** Of these, the ones of which a chunk takes a lane as well. */
+  readonly laneTypes: readonly string[];
+  /** Tasks that can run now: chunks are taken until they fill them. */
+  readonly places: number;
+  readonly lanes: number;
+  readonly leaseMs: number;
+}
+
+export interface Claim {
+  readonly leases: Lease[];
+  /** Whether work was seen, though other workers had their hands on it: worth another try at once. */
+  readonly contended: boolean;
+}
+
+/** What becomes of the chunk when a handler's transaction commits. */
+export type LaneEnd = { readonly keepMs: number } | { readonly successors: readonly Successor[] };
+
+/** Chunks that a claim looks at and takes, at most. */
+const CANDIDATES = 64;
+const CLAIMED_MAX = 16;
+
+/** Every change that a worker makes to chunks. */
+@Injectable()
+export class ChunkStore {
+  constructor(private readonly prisma: PrismaService) {}
+
+  /**
+   * Leases chunks, by priority, then age of the job, until their tasks fill the places.
+   *
+   * One statement. The candidates are read without locks, an index probe a type, so that neither a type that nobody
+   * knows nor a long queue of another costs anything; only then are they locked, skipping what others hold.
+   * Postgres's clock (`clock_timestamp()`, which goes on in a transaction) says until when.
+   */
+  async claim(request: ClaimRequest): Promise<Claim> {
+    const { types, wholeTypes, laneTypes } = request;
+    type Row = Lease & { candidates: number };
+    const rows = await this.prisma.$queryRaw<(Row | { candidates: number; leaseId: null })[]>`
+      WITH candidate AS MATERIALIZED (
+        SELECT c.* FROM unnest(${types}::text[]) AS wanted (type) CROSS JOIN LATERAL (
+          SELECT job_id, id, priority FROM task_chunks
+           WHERE state = 'ready' AND task_chunks.type = wanted.type
+           ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}) AS c
+         ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}
+      ), free AS (
+        SELECT c.job_id, c.id, c.type = ANY(${laneTypes}::text[]) AS lane, c.priority,
+               CASE WHEN c.type = ANY(${wholeTypes}::text[]) THEN 1 ELSE c.size END AS places
+          FROM candidate JOIN task_chunks c USING (job_id, id) JOIN job_statuses j ON j.id = c.job_id
+         WHERE c.state = 'ready' AND j.status = 'working'
+         ORDER BY c.priority DESC, c.job_id, c.id LIMIT ${CLAIMED_MAX} FOR UPDATE OF c SKIP LOCKED
+      ), placed AS (
+        SELECT job_id, id, lane,
+               sum(places) OVER best - places AS before,
+               count(*) FILTER (WHERE lane) OVER best AS lanes
+          FROM free WINDOW best AS (ORDER BY priority DESC, job_id, id ROWS UNBOUNDED PRECEDING)
+      ), claimed AS (
+        UPDATE task_chunks c
+           SET state = 'leased', lease_id = gen_random_uuid(), worker = ${request.worker},
+               leased_at = clock_timestamp(),
+               lease_expires_at = clock_timestamp() + ${request.leaseMs} * interval '1 millisecond'
+          FROM placed
+         WHERE c.job_id = placed.job_id AND c.id = placed.id
+           AND placed.before < ${request.places} AND (NOT placed.lane OR placed.lanes <= ${request.lanes})
+        RETURNING c.*
+      )
+      SELECT (SELECT count(*)::int FROM candidate) AS candidates,
+             c.job_id::text AS "jobId", c.id AS "chunkId", c.lease_id::text AS "leaseId", c.account_id AS "accountId",
+             c.type, c.first_position AS "firstPosition", c.size, c.positions, c.tasks::text AS tasks,
+             c.attempt::int AS attempt, c.crashes::int AS crashes, c.recorded, j.max_attempts::int AS "maxAttempts",
+             j.task_timeout_seconds AS "taskTimeoutSeconds", j.started_at IS NOT NULL AS started
+        FROM (VALUES (1)) AS always LEFT JOIN (claimed c JOIN job_statuses j ON j.id = c.job_id) ON true
+       ORDER BY c.priority DESC, c.job_id, c.id`;
+    const leases = rows.filter((row): row is Row => row.leaseId !== null);
+    return { leases, contended: leases.length === 0 && (rows[0]?.candidates ?? 0) > 0 };
+  }
+
+  /** Positions of the lease's chunk that have a result already: what an earlier holder recorded before it died. */
+  async recordedPositions(lease: Lease): Promise<Set<number>> {
+    const within =
+      lease.positions.length > 0
+        ? Prisma.sql`index = ANY(${lease.positions as number[]}::int[])`
+        : Prisma.sql`index BETWEEN ${lease.firstPosition} AND ${lease.firstPosition + lease.size - 1}`;
+    const rows = await this.prisma.$queryRaw<{ index: number }[]>`
+      SELECT index FROM job_results WHERE job_id = ${lease.jobId}::uuid AND ${within}`;
+    return new Set(rows.map((row) => row.index));
+  }
+
+  /** Adds results and extends the lease. @throws LeaseLost and nothing has changed */
+  async flush(ref: LeaseRef, recorded: RecordedResults, leaseMs: number): Promise<void> {
+    await fenced(ref, () => this.prisma.$queryRaw(flushSql(ref, recorded, leaseMs)));
+  }
+
+  /**
+   * Records results, ends the chunk and puts what is left of it into its successors.
+   * @returns the chunk that the lease goes on with, when one of the successors keeps it
+   * @throws LeaseLost and nothing has changed
+   */
+  async finish(ref: LeaseRef, recorded: RecordedResults, successors: readonly Successor[]): Promise<bigint | null> {
+    const [row] = await fenced(ref, () =>
+      this.prisma.$queryRaw<{ kept: bigint | null }[]>(finishSql(ref, recorded, successors)),
+    );
+    return row?.kept ?? null;
+  }
+
+  /**
+   * As `finish`, with the commit of a handler's transaction; without successors to come, `keep` extends the lease instead.
+   * The commit fails with TY001 where the lease is lost or a position had a result: then what the handler wrote is undone.
+   */
+  recordWithCommit(lane: Lane, ref: LeaseRef, recorded: RecordedResults, end: LaneEnd): Promise<void> {
+    return lane.commitWith(
+      'keepMs' in end
+        ? flushSql(ref, recorded, end.keepMs, 'all-new')
+        : finishSql(ref, recorded, end.successors, 'all-new'),
+    );
+  }
+
+  /** Makes ready what has waited long enough. @returns chunks made ready */
+  promote(): Promise<number> {
+    return this.prisma.$executeRaw`
+      UPDATE task_chunks SET state = 'ready', visible_at = NULL
+       WHERE (job_id, id) IN (
+         SELECT job_id, id FROM task_chunks WHERE state = 'waiting' AND visible_at <= clock_timestamp()
+          ORDER BY visible_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
+  }
+
+  /** Takes chunks from workers that have said nothing for the length of a lease. @returns chunks made ready */
+  rescue(): Promise<number> {
+    return this.prisma.$executeRaw`
+      UPDATE task_chunks
+         SET state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL,
+             crashes = least(crashes + 1, 32767)
+       WHERE (job_id, id) IN (
+         SELECT job_id, id FROM task_chunks WHERE state = 'leased' AND lease_expires_at <= clock_timestamp()
+          LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
+  }
+
+  /** Tells other workers that there is work. */
+  async announce(): Promise<void> {
+    await this.prisma.$queryRaw`SELECT pg_notify(${READY_CHANNEL}, '')::text`;
+  }
+}
+
+/** Says `LeaseLost` where the database says TY001. */
+export async function fenced<T>(ref: LeaseRef, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (sqlState(error) === LEASE_LOST) throw new LeaseLost(ref.jobId, ref.chunkId);
+    throw error;
+  }
+}

@@ -1,0 +1,173 @@
+import { Logger } from '@nestjs/common';
+import { LeaseLost } from '../errors.js';
+import { printJobId } from '../jobs/job.js';
+import type { TaskType } from '../jobs/task-types.js';
+import { isDatabaseAway } from '../sql-errors.js';
+import type { OpenCall } from './call.js';
+import type { ChunkStore, Lease } from './chunk.store.js';
+import type { ChunkVoice } from './handler-context.js';
+import { cleanText } from './outcome.js';
+import type { Successor } from './record.sql.js';
+import { Settlement, type PendingTask } from './settlement.js';
+
+const AWAY_RETRY_MS = 200;
+const log = new Logger('Worker');
+
+/**
+ * One leased chunk: what is still to do, what is done but not yet recorded, and every write on its behalf. The runners
+ * decide what runs when; this class knows what may be written.
+ */
+export class ChunkWork implements ChunkVoice {
+  readonly settlement: Settlement;
+  readonly calls = new Set<OpenCall>();
+  readonly startedAtMs = performance.now();
+  #ref: Lease;
+  #queue: PendingTask[] = [];
+  #next = 0;
+  #stopped: 'lost' | 'ended' | null = null;
+  #writing: Promise<unknown> = Promise.resolve();
+  #writes = 0;
+
+  constructor(
+    readonly lease: Lease,
+    readonly type: TaskType,
+    readonly store: ChunkStore,
+    readonly leaseMs: number,
+    recorded: ReadonlySet<number>,
+  ) {
+    this.#ref = lease;
+    this.settlement = new Settlement(lease);
+    const tasks = JSON.parse(lease.tasks) as unknown[];
+    for (const [at, task] of tasks.entries()) {
+      const position = lease.positions[at] ?? lease.firstPosition + at;
+      if (recorded.has(position)) continue;
+      const parsed = type.task.safeParse(task);
+      if (parsed.success) this.#queue.push({ position, task, input: parsed.data });
+      else this.settlement.refuse({ position, task, input: task }, parsed.error.issues[0]?.message ?? 'refused');
+    }
+  }
+
+  /** The lease under which to write now. */
+  get ref(): Lease {
+    return this.#ref;
+  }
+
+  /** Tasks that have not begun. */
+  get waiting(): number {
+    return this.#queue.length - this.#next;
+  }
+
+  /** Nothing more may be written or started: the chunk is ended, the lease is another's, or the job is over. */
+  get isStopped(): boolean {
+    return this.#stopped !== null;
+  }
+
+  get isWriting(): boolean {
+    return this.#writes > 0;
+  }
+
+  /** The next task to begin, which from now on is the caller's to settle or give back. */
+  next(): PendingTask | undefined {
+    const task = this.#queue[this.#next];
+    if (task) this.#next += 1;
+    return task;
+  }
+
+  /** Puts tasks back at the front. */
+  giveBack(tasks: readonly PendingTask[]): void {
+    this.#queue = [...tasks, ...this.#queue.slice(this.#next)];
+    this.#next = 0;
+  }
+
+  /** Takes all that has not begun, to hand it to others. */
+  takeRest(): PendingTask[] {
+    const rest = this.#queue.slice(this.#next);
+    this.#queue = [];
+    this.#next = 0;
+    return rest;
+  }
+
+  say(text: string): void {
+    this.settlement.buffer.setMessage(cleanText(text));
+  }
+
+  /** Writes what there is and extends the lease. */
+  async flush(): Promise<void> {
+    await this.write(async () => {
+      const recorded = this.settlement.takeResults();
+      await this.#persist(() => this.store.flush(this.#ref, recorded, this.leaseMs));
+    });
+  }
+
+  /**
+   * Ends the chunk: its last results, its retries, and what is handed back; or goes on with the part that keeps the lease.
+   * @param handBack is asked when the results are taken, so that no task that ends meanwhile is in both
+   */
+  async finish(handBack: () => readonly Successor[]): Promise<void> {
+    await this.write(async () => {
+      const recorded = this.settlement.takeResults();
+      const successors = [...this.settlement.takeRetries(), ...handBack()];
+      const kept = await this.#persist(() => this.store.finish(this.#ref, recorded, successors));
+      if (typeof kept === 'bigint') this.#ref = { ...this.#ref, chunkId: kept };
+      else this.#stopped ??= 'ended';
+    });
+  }
+
+  /** Chunks of these tasks as they were before they were leased, in `parts` of about the same size. */
+  handBack(tasks: readonly PendingTask[], parts: number): Successor[] {
+    const sorted = [...tasks].sort((a, b) => a.position - b.position);
+    const size = Math.ceil(sorted.length / parts);
+    const chunks: Successor[] = [];
+    for (let from = 0; from < sorted.length; from += size) {
+      const part = sorted.slice(from, from + size);
+      chunks.push({
+        positions: part.map((task) => task.position),
+        tasks: part.map((task) => task.task),
+        attempt: this.lease.attempt,
+        crashes: 0,
+        delayMs: 0,
+      });
+    }
+    return chunks;
+  }
+
+  /** Ends everything at once and writes nothing more: the rows are not ours to write. */
+  stop(why: 'lost' | 'ended'): void {
+    if (this.#stopped) return;
+    this.#stopped = why;
+    if (why === 'lost') {
+      const { jobId, accountId } = this.lease;
+      log.warn(`lease lost: chunk ${this.#ref.chunkId} of job ${printJobId(jobId)} account ${accountId} is dropped`);
+    }
+    for (const call of this.calls) call.abort(why);
+  }
+
+  /** Writes come one after the other: a flush must not overtake a finish. After `stop` there are none. */
+  async write<T>(write: () => Promise<T>): Promise<T | undefined> {
+    this.#writes += 1;
+    const done = this.#writing.then(() => (this.isStopped ? undefined : write()));
+    this.#writing = done.catch(() => undefined);
+    try {
+      return await done;
+    } finally {
+      this.#writes -= 1;
+    }
+  }
+
+  /**
+   * Sends a record until the database has answered. When a connection is cut nobody knows whether it was committed; the
+   * same record sent again then adds nothing, or finds the lease gone.
+   */
+  async #persist<T>(send: () => Promise<T>): Promise<T | undefined> {
+    while (!this.isStopped) {
+      try {
+        return await send();
+      } catch (error) {
+        if (error instanceof LeaseLost) this.stop('lost');
+        else if (!isDatabaseAway(error)) throw error;
+        else await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS));
+      }
+    }
+    return undefined;
+  }
+}

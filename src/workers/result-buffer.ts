@@ -1,0 +1,53 @@
+import type { FailureRecord } from './outcome.js';
+import type { RecordedResults } from './record.sql.js';
+
+/** Results on their way to the database, in the form in which a record takes them. */
+export class ResultBuffer {
+  #positions: number[] = [];
+  #texts: string[] = [];
+  #failures: FailureRecord[] = [];
+  #message: string | null = null;
+
+  get count(): number {
+    return this.#positions.length + this.#failures.length;
+  }
+
+  get isEmpty(): boolean {
+    return this.count === 0 && this.#message === null;
+  }
+
+  /** @param text the result as JSON */
+  addSuccess(position: number, text: string): void {
+    this.#positions.push(position);
+    this.#texts.push(text);
+  }
+
+  addFailure(failure: FailureRecord): void {
+    this.#failures.push(failure);
+  }
+
+  setMessage(text: string): void {
+    this.#message = text;
+  }
+
+  /** Takes everything out. @param attempts that the tasks of the chunk have had, this one included */
+  take(attempts: number): RecordedResults {
+    const taken: RecordedResults = {
+      count: this.count,
+      positions: this.#positions,
+      results: `[${this.#texts.join(',')}]`,
+      failures: JSON.stringify(this.#failures),
+      attempts,
+      message: this.#message,
+    };
+    this.clear();
+    return taken;
+  }
+
+  clear(): void {
+    this.#positions = [];
+    this.#texts = [];
+    this.#failures = [];
+    this.#message = null;
+  }
+}

@@ -1,0 +1,171 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { CONFIG, type Config } from '../config/config.js';
+import { LaneService, LANES } from '../database/lane.service.js';
+import { READY_CHANNEL } from '../jobs/job.store.js';
+import { TaskTypes } from '../jobs/task-types.js';
+import { isDatabaseAway } from '../sql-errors.js';
+import { ChunkExecutor, takesOnePlace } from './chunk.executor.js';
+import { ChunkStore } from './chunk.store.js';
+import { Heartbeat } from './heartbeat.js';
+import { Places } from './places.js';
+import { WakeUp } from './wake-up.js';
+
+/** Without a notification, how long until the worker looks for work by itself. */
+const POLL_MS = 1_000;
+const CONTENDED_PAUSE_MS = 20;
+/** A contended claim is tried again at once so often; then what it saw is not to be had. */
+const CONTENDED_TRIES = 5;
+const AWAY_PAUSE_MS = 500;
+const TICK_MS = 250;
+
+type WorkerConfig = Pick<Config, 'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS'>;
+
+/** The loop of a worker: claims chunks while there is room, and runs an executor for each. */
+@Injectable()
+export class WorkerService {
+  /** Who holds a lease, for people to read: host:pid:random. */
+  readonly name = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
+  readonly #places: Places;
+  readonly #executors = new Set<ChunkExecutor>();
+  readonly #leaseMs: number;
+  readonly #log = new Logger('Worker');
+  #isOpen = false;
+  #looping: Promise<void> = Promise.resolve();
+  #tick: NodeJS.Timeout | null = null;
+  #poke: (() => void) | null = null;
+  #wasPoked = false;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: WorkerConfig,
+    private readonly store: ChunkStore,
+    private readonly heartbeat: Heartbeat,
+    private readonly lanes: LaneService,
+    private readonly types: TaskTypes,
+    private readonly wakeUp: WakeUp,
+  ) {
+    this.#places = new Places(config.WORKER_CONCURRENCY);
+    this.#leaseMs = config.LEASE_SECONDS * 1_000;
+  }
+
+  async start(): Promise<void> {
+    this.#isOpen = true;
+    await this.wakeUp.open({ [READY_CHANNEL]: () => this.poke() });
+    this.heartbeat.start(this.#executors, this.#leaseMs);
+    this.#tick = setInterval(() => {
+      for (const executor of this.#executors) executor.tick();
+    }, TICK_MS);
+    this.#looping = this.#loop();
+    this.#log.log(`worker ${this.name} runs up to ${this.config.WORKER_CONCURRENCY} tasks at once`);
+  }
+
+  /** There may be work, or room: look again. */
+  poke(): void {
+    this.#wasPoked = true;
+    this.#poke?.();
+  }
+
+  /**
+   * Drains: claims nothing more, hands back what has not begun, gives what runs `DRAIN_SECONDS`, then aborts it and hands
+   * it back too.
+   */
+  async stop(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.poke();
+    for (const executor of this.#executors) executor.drain();
+    await this.#looping;
+    for (const executor of this.#executors) executor.drain();
+    const cutShort = setTimeout(() => {
+      for (const executor of this.#executors) executor.cutShort();
+    }, this.config.DRAIN_SECONDS * 1_000);
+    await Promise.all([...this.#executors].map((executor) => executor.done));
+    clearTimeout(cutShort);
+    if (this.#tick) clearInterval(this.#tick);
+    this.heartbeat.stop();
+    await this.wakeUp.close();
+  }
+
+  async #loop(): Promise<void> {
+    let contended = 0;
+    while (this.#isOpen) {
+      this.#wasPoked = false;
+      const claim = await this.#claim();
+      if (claim === 'away') {
+        await this.#rest(AWAY_PAUSE_MS);
+        continue;
+      }
+      contended = claim === 'contended' ? contended + 1 : 0;
+      if (claim === 'some') continue;
+      const isWorthATry = contended > 0 && contended <= CONTENDED_TRIES;
+      await this.#rest(isWorthATry ? CONTENDED_PAUSE_MS * Math.random() : POLL_MS);
+    }
+  }
+
+  async #claim(): Promise<'some' | 'none' | 'contended' | 'away'> {
+    let demand = 0;
+    let lanes = LANES;
+    for (const executor of this.#executors) {
+      demand += executor.demand;
+      if (executor.takesLane) lanes -= 1;
+    }
+    const places = this.config.WORKER_CONCURRENCY - demand;
+    const types = this.types.all().filter((type) => lanes > 0 || !type.transaction);
+    if (places <= 0 || types.length === 0) return 'none';
+    try {
+      const { leases, contended } = await this.store.claim({
+        worker: this.name,
+        types: types.map(({ type }) => type),
+        wholeTypes: types.filter(takesOnePlace).map(({ type }) => type),
+        laneTypes: types.filter(({ transaction }) => transaction).map(({ type }) => type),
+        places,
+        lanes,
+        leaseMs: this.#leaseMs,
+      });
+      for (const lease of leases) {
+        const type = this.types.get(lease.type);
+        if (type) this.#execute(new ChunkExecutor(lease, type, this.#tools()));
+      }
+      if (leases.length > 0) return 'some';
+      return contended ? 'contended' : 'none';
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#log.error(isDatabaseAway(error) ? `no work can be claimed: the database is away` : `claim failed: ${message}`);
+      return 'away';
+    }
+  }
+
+  #tools() {
+    return {
+      store: this.store,
+      lanes: this.lanes,
+      places: this.#places,
+      leaseMs: this.#leaseMs,
+      onChange: () => this.poke(),
+    };
+  }
+
+  #execute(executor: ChunkExecutor): void {
+    this.#executors.add(executor);
+    if (!this.#isOpen) executor.drain();
+    void executor.done.then(() => {
+      this.#executors.delete(executor);
+      this.poke();
+    });
+  }
+
+  /** Until someone pokes, or the time is over. */
+  #rest(ms: number): Promise<void> {
+    if (this.#wasPoked || !this.#isOpen) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#poke = null;
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      this.#poke = end;
+    });
+  }
+}
