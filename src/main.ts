@@ -30,11 +30,15 @@ async function boot(): Promise<void> {
 
 async function start(config: Config, databaseUrl: string): Promise<NestFastifyApplication> {
   const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, databaseUrl), adapter, {
-    bodyParser: false,
-    abortOnError: false,
-    logger: ['log', 'warn', 'error', 'fatal'],
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.forRoot(config, databaseUrl),
+    adapter,
+    {
+      bodyParser: false,
+      abortOnError: false,
+      logger: ['log', 'warn', 'error', 'fatal'],
+    },
+  );
   const admin = await ensureFirstAdmin(app.get(PrismaService), {
     email: config.ADMIN_EMAIL,
     password: config.ADMIN_PASSWORD,
@@ -83,7 +87,10 @@ function stopOnSignal(app: NestFastifyApplication, config: Config, database: Ope
 
 // A promise that a handler left behind must not take the other tasks with it.
 process.on('unhandledRejection', (reason) => {
-  log.error('a promise was rejected and nobody cared', reason instanceof Error ? reason.stack : String(reason));
+  log.error(
+    'a promise was rejected and nobody cared',
+    reason instanceof Error ? reason.stack : String(reason),
+  );
 });
 
 boot().catch((error: unknown) => {

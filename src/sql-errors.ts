@@ -47,7 +47,8 @@ export function isDatabaseAway(error: unknown): boolean {
   // 08: connection, 53: resources (disk full, too many connections), 57P: shutting down, 25006: read-only.
   if (state !== null && /^(08|53|57P|25006|58)/.test(state)) return true;
   for (const { message, kind, code } of chain(error)) {
-    if (code === 'P1001' || code === 'P1002' || code === 'P1017' || code === 'P2024' || code === 'P2037') return true;
+    if (code === 'P1001' || code === 'P1002' || code === 'P1017' || code === 'P2024' || code === 'P2037')
+      return true;
     if (typeof kind === 'string' && CONNECTION_WORDS.test(kind)) return true;
     if (typeof message === 'string' && CONNECTION_WORDS.test(message)) return true;
   }

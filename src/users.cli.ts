@@ -1,9 +1,8 @@
 import { text } from 'node:stream/consumers';
-import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { DEFAULT_ACCOUNT } from './auth/bootstrap.js';
 import { generatePassword } from './auth/passwords.js';
-import { emailSchema, passwordSchema, roleSchema, subdomainSchema } from './auth/user.schemas.js';
+import { readArguments, UsageError, type UserRequest } from './auth/user.arguments.js';
+import { passwordSchema } from './auth/user.schemas.js';
 import { UsersStore } from './auth/users.store.js';
 import { ConfigError, parseConfig } from './config/config.js';
 import { openDatabase } from './database/open-database.js';
@@ -37,77 +36,10 @@ The database is the service's: DATABASE_URL, or the embedded one under DATA_DIR.
 Exit code: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const options = {
-  account: { type: 'string' },
-  role: { type: 'string' },
-  'password-stdin': { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
-
-type Option = keyof typeof options;
-
-/** The options that each command takes, besides --help. */
-const COMMANDS = {
-  add: ['account', 'role', 'password-stdin'],
-  password: ['password-stdin'],
-  token: [],
-  revoke: [],
-  disable: [],
-  enable: [],
-} as const satisfies Record<string, readonly Option[]>;
-
-type Command = keyof typeof COMMANDS;
-
-const isCommand = (word: string): word is Command => Object.hasOwn(COMMANDS, word);
-
-const requestSchema = z.object({
-  email: emailSchema,
-  account: subdomainSchema.default(DEFAULT_ACCOUNT),
-  role: roleSchema.default('agent'),
-});
-
-interface Request extends z.infer<typeof requestSchema> {
-  readonly command: Command;
-  readonly passwordFromStdin: boolean;
-}
-
-/** The command line cannot be understood. The message is the one sentence to print. */
-class UsageError extends Error {}
-
 /** Someone waits before the terminal: less patience than the service has at its start. */
 const DATABASE_PATIENCE_MS = 5_000;
 
 const say = (line: string): void => console.error(line);
-
-/** @returns null when only help is wanted
- * @throws UsageError */
-function readArguments(args: readonly string[]): Request | null {
-  const { values, positionals } = parse(args);
-  if (values.help) return null;
-  const [command, email, ...rest] = positionals;
-  if (command === undefined) throw new UsageError('expected a command');
-  if (!isCommand(command))
-    throw new UsageError(`expected ${Object.keys(COMMANDS).join(', ')}, got: ${command}`);
-  if (email === undefined) throw new UsageError(`${command} needs an EMAIL`);
-  if (rest.length > 0) throw new UsageError(`expected one EMAIL, got also: ${rest.join(' ')}`);
-  const allowed: readonly Option[] = COMMANDS[command];
-  const stray = (Object.keys(values) as Option[]).find((option) => !allowed.includes(option));
-  if (stray) throw new UsageError(`${command} takes no --${stray}`);
-  const parsed = requestSchema.safeParse({ email, account: values.account, role: values.role });
-  if (parsed.success)
-    return { ...parsed.data, command, passwordFromStdin: values['password-stdin'] ?? false };
-  throw new UsageError(
-    parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
-  );
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
 
 async function readPassword(): Promise<string> {
   const given = (await text(process.stdin)).replace(/\r?\n$/, '');
@@ -123,7 +55,7 @@ interface Outcome {
 }
 
 /** @param given the password from standard input; null: one is generated where the command needs it */
-async function execute(request: Request, given: string | null, users: UsersStore): Promise<Outcome> {
+async function execute(request: UserRequest, given: string | null, users: UsersStore): Promise<Outcome> {
   const { command, email, account, role } = request;
   const password = given ?? generatePassword();
   const told = given === null ? { secret: password } : {};
@@ -149,7 +81,7 @@ async function execute(request: Request, given: string | null, users: UsersStore
   }
 }
 
-async function run(request: Request): Promise<void> {
+async function run(request: UserRequest): Promise<void> {
   const config = parseConfig(process.env);
   const password = request.passwordFromStdin ? await readPassword() : null;
   const database = await openDatabase(config, say, DATABASE_PATIENCE_MS);

@@ -8,7 +8,7 @@ import { insertUser } from './users.store.js';
 export const DEFAULT_ACCOUNT = 'main';
 
 /** The advisory lock of this story; any constant that nothing else in the database uses. */
-const FIRST_ADMIN_LOCK = 7_414_001;
+export const FIRST_ADMIN_LOCK = 7_414_001;
 
 export interface FirstAdmin {
   readonly email: string;

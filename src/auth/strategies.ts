@@ -1,26 +1,45 @@
 import type { IncomingMessage } from 'node:http';
 import passport from 'passport';
+import { BasicStrategy } from 'passport-http';
 import { Strategy } from 'passport-strategy';
 import { readBasic, readBearer, type Presented } from './authorization-header.js';
 
+/** What passport gives a strategy when it runs it; passport-http's types leave these out. */
+interface Running {
+  success(user: Presented): void;
+  fail(challenge: string | number): void;
+  _challenge(): string;
+}
+
 /**
- * A passport strategy that reads one scheme of the Authorization header, and nothing else of the request: a token in a query
- * would end up in logs.
+ * The strategies read the Authorization header, and nothing else of the request: a token in a query would end up in logs.
  *
- * It says what was presented, not whether it is true; CredentialsService does that for the guard. passport keeps one
+ * They say what was presented, not whether it is true; CredentialsService does that for the guard. passport keeps one
  * registry a process, so a strategy that held a service would answer for the app that was made last, with its database.
- *
- * Not passport-http 0.3's BasicStrategy: it cuts a password at its first colon ("a:b" signs in as "a"), refuses one that
- * begins with a colon, takes bytes that are not UTF-8 and any scheme with "basic" inside its name.
  */
-class HeaderStrategy extends Strategy {
-  // Not #read: passport calls authenticate() on an object made from this one, which has no private members.
-  constructor(private readonly read: (authorization: string) => Presented | null) {
-    super();
+
+/**
+ * passport-http's Basic scheme with its realm and challenge; the header is read here, since version 0.3 cuts a password at
+ * its first colon ("a:b" signs in as "a"), refuses one that begins with a colon, takes bytes that are not UTF-8 and any
+ * scheme with "basic" inside its name.
+ */
+class BasicHeaderStrategy extends BasicStrategy {
+  constructor() {
+    super({ realm: 'Tally' }, () => undefined);
   }
 
   override authenticate(request: Pick<IncomingMessage, 'headers'>): void {
-    const presented = this.read(request.headers.authorization ?? '');
+    const running = this as unknown as Running;
+    const presented = readBasic(request.headers.authorization ?? '');
+    if (presented) running.success(presented);
+    else running.fail(running._challenge());
+  }
+}
+
+/** RFC 6750, from the header alone. */
+class BearerHeaderStrategy extends Strategy {
+  override authenticate(request: Pick<IncomingMessage, 'headers'>): void {
+    const presented = readBearer(request.headers.authorization ?? '');
     if (presented) this.success(presented);
     else this.fail(401);
   }
@@ -30,6 +49,6 @@ class HeaderStrategy extends Strategy {
 export const SCHEMES = ['basic', 'bearer'];
 
 export function registerStrategies(): void {
-  passport.use('basic', new HeaderStrategy(readBasic));
-  passport.use('bearer', new HeaderStrategy(readBearer));
+  passport.use('basic', new BasicHeaderStrategy());
+  passport.use('bearer', new BearerHeaderStrategy());
 }

@@ -9,8 +9,8 @@ export const FAILURES_PER_ADDRESS = 30;
 const WINDOW_SECONDS = 60;
 
 /**
- * The limiter keeps an entry and a timer for every key until its window has passed, without end. So keys are hashed into
- * this many buckets under a secret: memory is bounded (about 15 MB a limiter when every bucket is taken), and nobody can
+ * The limiter keeps an entry and a timer for every key until its window has passed: 470 MB for a million emails. So keys are
+ * hashed into this many buckets under a secret: memory is bounded (13 MB a limiter with every bucket taken), and nobody can
  * push another's count out, as in an LRU, or aim at another's bucket. Two that share one by chance share the count.
  */
 const BUCKETS = 32_768;

@@ -21,7 +21,11 @@ const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
-  DATA_DIR: z.string().min(1, 'expected a path').default('.data').describe('where the embedded Postgres keeps its data'),
+  DATA_DIR: z
+    .string()
+    .min(1, 'expected a path')
+    .default('.data')
+    .describe('where the embedded Postgres keeps its data'),
   PUBLIC_URL: url(['http:', 'https:'], 'a URL that begins with http:// or https://')
     .transform((text) => text.replace(/\/+$/, ''))
     .optional()

@@ -1,28 +1,31 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { findBinaries, hasCode } from './embedded/binaries.js';
+import { findBinaries } from './embedded/binaries.js';
 import { ensureCluster } from './embedded/cluster.js';
 import { findHome, type HomeOptions } from './embedded/home.js';
 import { isPostmaster } from './embedded/postmaster.js';
 import { Presence, TALLY } from './embedded/presence.js';
 import { type Server, type ServerOptions, takeServer, urlOf } from './embedded/server.js';
 import { shutDown } from './embedded/shutdown.js';
+import { hasCode, messageOf } from './start-error.js';
 
 const DATABASE = 'tally';
+const ATTEMPTS = 3;
 const WATCH_MS = 1_000;
 const LEAVING_MS = 500;
-const BACKOFF_MAX_MS = 10_000;
+const PAUSE_MAX_MS = 10_000;
+const CALM_MS = 60_000;
 
 export interface EmbeddedPostgresOptions {
   /** DATA_DIR: made if it is not there. One machine at a time may use it. */
   readonly dataDir: string;
   /** One line for the service's log; never a password. */
   readonly log: (line: string) => void;
-  /** false: as fast as the memory, and gone with the machine. For tests. */
+  /** false: commits survive a kill -9 of Postgres, but not of the machine. For tests. */
   readonly durable?: boolean;
   /** For tests of the ways around root, see findHome. */
-  readonly machine?: Pick<HomeOptions, 'userNamespaces' | 'refuge'>;
+  readonly machine?: Partial<Pick<HomeOptions, 'userNamespaces' | 'refuge' | 'binaries'>>;
 }
 
 /**
@@ -48,35 +51,43 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     log: options.log,
     durable,
   };
-  const server = await takeServer(serverOptions);
-  const postgres = new EmbeddedPostgres(serverOptions, server);
-  try {
-    await ensureDatabase(urlOf(server.port, password, 'postgres'));
-    await postgres.watch();
-  } catch (error) {
-    await postgres.stop();
-    throw error;
+  for (let attempt = 1; ; attempt += 1) {
+    const server = await takeServer(serverOptions);
+    const postgres = new EmbeddedPostgres(serverOptions, server);
+    try {
+      await postgres.join();
+      const how = server.child ? 'started' : 'found running';
+      options.log(
+        `Embedded Postgres ${how}: 127.0.0.1:${server.port}, pid ${server.pid}, data in ${home.data}`,
+      );
+      return postgres;
+    } catch (error) {
+      await postgres.stop();
+      // The one who stopped it had looked around just before we came.
+      if (attempt === ATTEMPTS) throw error;
+    }
   }
-  const how = server.child ? 'started' : 'found running';
-  options.log(`Embedded Postgres ${how}: 127.0.0.1:${server.port}, pid ${server.pid}, data in ${home.data}`);
-  return postgres;
 }
 
 export class EmbeddedPostgres {
   /** With the password: not for the log. It stays the same when the server is started again. */
   readonly url: string;
+  readonly #adminUrl: string;
   readonly #options: ServerOptions;
   readonly #presence: Presence;
   readonly #stopping = new AbortController();
   #server: Server;
   #timer: NodeJS.Timeout | undefined;
+  #pauseMs = 0;
+  #recoveredAt = 0;
   #recovery: Promise<void> | undefined;
 
   constructor(options: ServerOptions, server: Server) {
     this.#options = options;
     this.#server = server;
     this.url = urlOf(server.port, options.password, DATABASE);
-    this.#presence = new Presence(this.url);
+    this.#adminUrl = urlOf(server.port, options.password, 'postgres');
+    this.#presence = new Presence(this.#adminUrl);
   }
 
   /** Whether this process started the server, rather than finding it. */
@@ -84,9 +95,10 @@ export class EmbeddedPostgres {
     return this.#server.child !== undefined;
   }
 
-  /** Makes this process known to the others that share the server, and looks after it from now on. */
-  async watch(): Promise<void> {
+  /** Makes this process known to those that share the server, sees to its database, and looks after it from now on. */
+  async join(): Promise<void> {
     await this.#presence.begin();
+    await ensureDatabase(this.#adminUrl);
     this.#timer = setInterval(() => void this.#look(), WATCH_MS).unref();
     this.#server.child?.once('exit', () => void this.#look());
   }
@@ -96,13 +108,13 @@ export class EmbeddedPostgres {
    * connections. Returns when the server's process is gone, or left to the others.
    */
   async stop(): Promise<void> {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#isStopping) return;
     this.#stopping.abort();
     clearInterval(this.#timer);
     await this.#recovery;
     await this.#presence.end();
-    const { home, log, password } = this.#options;
-    const others = await countOthers(urlOf(this.#server.port, password, 'postgres'));
+    const { home, log } = this.#options;
+    const others = await countOthers(this.#adminUrl);
     if (others > 0) {
       log(`Embedded Postgres left running: ${others} more connections of Tally use it`);
       return;
@@ -111,29 +123,42 @@ export class EmbeddedPostgres {
     log('Embedded Postgres stopped');
   }
 
-  async #look(): Promise<void> {
-    if (this.#recovery || this.#stopping.signal.aborted) return;
-    if (await isPostmaster(this.#server.pid, this.#options.home.data)) return;
-    this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
   }
 
+  async #look(): Promise<void> {
+    if (this.#recovery || this.#isStopping) return;
+    if (await isPostmaster(this.#server.pid, this.#options.home.data)) return;
+    if (!this.#isStopping) this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
+  }
+
+  /** Starts it again: at once after a calm time, else after a pause that doubles, so a server that keeps dying costs little. */
   async #recover(): Promise<void> {
     const { log } = this.#options;
-    const { port } = this.#server;
     log(`Embedded Postgres (pid ${this.#server.pid}) is gone without being told to: starting it again`);
-    for (let pause = 250; !this.#stopping.signal.aborted; pause = Math.min(pause * 2, BACKOFF_MAX_MS)) {
+    if (Date.now() - this.#recoveredAt > CALM_MS) this.#pauseMs = 0;
+    while (!this.#isStopping) {
       try {
-        const server = await takeServer(this.#options, port);
-        if (server.port !== port) throw new Error(`it now listens on port ${server.port}, not ${port}`);
-        this.#server = server;
-        server.child?.once('exit', () => void this.#look());
-        log(`Embedded Postgres is back: pid ${server.pid}`);
+        await sleep(this.#pauseMs, undefined, { ref: false, signal: this.#stopping.signal });
+        this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, 250), PAUSE_MAX_MS);
+        await this.#takeAgain();
+        this.#recoveredAt = Date.now();
         return;
       } catch (error) {
-        log(`Embedded Postgres is not back yet, next try in ${pause} ms: ${String(error)}`);
-        await sleep(pause, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
+        if (!this.#isStopping)
+          log(`Embedded Postgres is not back yet, next try in ${this.#pauseMs} ms: ${messageOf(error)}`);
       }
     }
+  }
+
+  async #takeAgain(): Promise<void> {
+    const { port } = this.#server;
+    const server = await takeServer(this.#options, port);
+    if (server.port !== port) throw new Error(`it now listens on port ${server.port}, not ${port}`);
+    this.#server = server;
+    server.child?.once('exit', () => void this.#look());
+    this.#options.log(`Embedded Postgres is back: pid ${server.pid}`);
   }
 }
 

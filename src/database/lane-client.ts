@@ -28,7 +28,7 @@ export class LaneClient extends pg.Client {
 
   constructor(config?: pg.ClientConfig) {
     super(config);
-    this.#send = this.query.bind(this) as (...args: unknown[]) => unknown;
+    this.#send = this.query.bind(this);
     // Assigned, not overridden: the overloads of pg's `query` cannot be restated; what passes through stays as it came.
     Object.assign(this, { query: (...args: unknown[]) => this.#query(...args) });
   }

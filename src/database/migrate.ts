@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { createEngine, listFor, type Migration } from './schema-engine.js';
-import { DatabaseStartError } from './start-error.js';
+import { DatabaseStartError, messageOf } from './start-error.js';
 
 /** prisma/migrations of the package, as far from src/database as from dist/database. */
 export const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
@@ -100,7 +100,7 @@ async function apply(session: pg.Client, migrations: readonly Migration[], folde
   } catch (error) {
     const reason = failure ?? error;
     throw new DatabaseStartError(
-      `Migration ${current} failed and nothing of it was kept: ${reason instanceof Error ? reason.message : String(reason)}`,
+      `Migration ${current} failed and nothing of it was kept: ${messageOf(reason)}`,
       { cause: reason },
     );
   } finally {
@@ -128,8 +128,10 @@ async function checkVersion(session: pg.Client): Promise<void> {
 }
 
 async function readApplied(session: pg.Client): Promise<Applied[]> {
+  // Not to_regclass(): within a transaction that waited for the lock, it may still answer from the time before.
   const table = await session.query<{ there: boolean }>(
-    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`,
+    `SELECT EXISTS (SELECT FROM pg_class WHERE relname = '_prisma_migrations'
+       AND relnamespace = current_schema()::regnamespace) AS there`,
   );
   if (table.rows[0]?.there !== true) return [];
   const { rows } = await session.query<Applied>(

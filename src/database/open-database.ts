@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Config } from '../config/config.js';
-import { hasCode } from './embedded/binaries.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from './migrate.js';
-import { DatabaseStartError } from './start-error.js';
+import { DatabaseStartError, hasCode, messageOf } from './start-error.js';
 
 /** A database that answers and has the newest tables. */
 export interface OpenDatabase {
@@ -37,7 +36,7 @@ export async function openDatabase(
   if (config.DATABASE_URL !== undefined) {
     await waitUntilReachable(config.DATABASE_URL, log, patienceMs);
     await migrate(config.DATABASE_URL, log);
-    return { url: config.DATABASE_URL, embedded: false, close: async () => undefined };
+    return { url: config.DATABASE_URL, embedded: false, close: () => Promise.resolve() };
   }
   const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log });
   try {
@@ -59,22 +58,21 @@ async function waitUntilReachable(
   for (;;) {
     const failure = await tryConnect(url);
     if (failure === undefined) return;
-    const passes = hasCode(failure, ...PASSING) || /timeout|terminated unexpectedly/.test(failure.message);
-    if (!passes || Date.now() - begun >= patienceMs) {
-      const waited = passes ? ` within ${Math.round(patienceMs / 1000)} s` : '';
+    if (!failure.passes || Date.now() - begun >= patienceMs) {
+      const waited = failure.passes ? ` within ${Math.round(patienceMs / 1000)} s` : '';
       throw new DatabaseStartError(
-        `The database at ${place(url)} cannot be used${waited}: ${reason(failure)}`,
+        `The database at ${place(url)} cannot be used${waited}: ${failure.message}`,
       );
     }
     if (Date.now() - told >= TELL_MS) {
       told = Date.now();
-      log(`Waiting for the database at ${place(url)}: ${reason(failure)}`);
+      log(`Waiting for the database at ${place(url)}: ${failure.message}`);
     }
     await sleep(Math.min(500, patienceMs));
   }
 }
 
-async function tryConnect(url: string): Promise<Error | undefined> {
+async function tryConnect(url: string): Promise<{ message: string; passes: boolean } | undefined> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'tally-start',
@@ -86,7 +84,9 @@ async function tryConnect(url: string): Promise<Error | undefined> {
     await client.query('SELECT 1');
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    const message = messageOf(error);
+    const passes = hasCode(error, ...PASSING) || /timeout|terminated unexpectedly/.test(message);
+    return { message, passes };
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -96,10 +96,4 @@ async function tryConnect(url: string): Promise<Error | undefined> {
 function place(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname}:${port || '5432'}${pathname}`;
-}
-
-/** A name with several addresses fails with an AggregateError that has no message of its own. */
-function reason(error: Error): string {
-  if (error.message !== '') return error.message;
-  return error instanceof AggregateError ? error.errors.map(String).join('; ') : error.name;
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { bindMigrationAwareSqlAdapterFactory, type SqlDriverAdapter } from '@prisma/driver-adapter-utils';
 import type { MigrationList, SchemaEngine } from '@prisma/schema-engine-wasm';
+import type * as Engine from '@prisma/schema-engine-wasm/schema_engine_bg';
 import pg from 'pg';
 
 /** A folder of prisma/migrations: its name and the SQL in it. */
@@ -11,7 +12,7 @@ export interface Migration {
   readonly script: string;
 }
 
-type EngineModule = typeof import('@prisma/schema-engine-wasm/schema_engine_bg');
+type EngineModule = typeof Engine;
 
 /** What of it is used here: Node's types leave it to those of the browser. */
 declare const WebAssembly: {
@@ -42,7 +43,9 @@ export async function createEngine(
   factory.connect = async () => {
     const adapter = await connect();
     // The adapter splits a script at every semicolon, also those inside $$ bodies. One simple query takes it whole.
-    adapter.executeScript = async (script) => void (await session.query(script));
+    adapter.executeScript = async (script) => {
+      await session.query(script);
+    };
     adapt(adapter);
     return adapter;
   };
@@ -72,7 +75,7 @@ async function load(): Promise<EngineModule> {
   const engine = await import('@prisma/schema-engine-wasm/schema_engine_bg');
   const path = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg');
   const { instance } = await WebAssembly.instantiate(await readFile(path.replace(/\.js$/, '.wasm')), {
-    './schema_engine_bg.js': { ...engine, ...patientTimers(engine) },
+    './schema_engine_bg.js': { ...engine, ...looseTimers(engine) },
   });
   engine.__wbg_set_wasm(instance.exports);
   (instance.exports['__wbindgen_start'] as () => void)();
@@ -83,7 +86,7 @@ async function load(): Promise<EngineModule> {
  * The engine gives up on its lock after 10 s by a timer, and never clears it: a short program (the command line, a test
  * run) would stay 10 s longer. The same timers, without holding the process.
  */
-function patientTimers(engine: EngineModule): Record<string, unknown> {
+function looseTimers(engine: EngineModule): Record<string, unknown> {
   const names = Object.keys(engine).filter((name) => name.startsWith('__wbg_setTimeout_'));
   return Object.fromEntries(
     names.map((name) => [name, (callback: () => void, ms: number) => setTimeout(callback, ms).unref()]),

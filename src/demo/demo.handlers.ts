@@ -45,7 +45,8 @@ export class DemoFailHandler implements SingleTaskHandler<z.output<typeof failTa
   run(task: z.output<typeof failTask>, context: TaskContext): TaskOutcome {
     if (task.crash) process.kill(process.pid, 'SIGKILL');
     const extra = { ...(task.note !== undefined && { note: task.note }), action: 'fail' };
-    if (context.attempt <= task.times) return failed('DemoFailure', task.message, { retry: true, result: extra });
+    if (context.attempt <= task.times)
+      return failed('DemoFailure', task.message, { retry: true, result: extra });
     return succeeded({ ...extra, errors: '', success: true, status: 'Succeeded' });
   }
 }

@@ -36,7 +36,7 @@ export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
     { parseAs: 'buffer', bodyLimit: maxBodyBytes },
     (request: FastifyRequest, body: Buffer, done) => {
       // Real clients send bodies with DELETE and a JSON content type without a body.
-      if (body.length === 0 || request.method === 'DELETE') return void done(null, undefined);
+      if (body.length === 0 || request.method === 'DELETE') { done(null, undefined); return; }
       try {
         done(null, parseJson(body));
       } catch (error) {
@@ -76,7 +76,9 @@ export function parseJson(body: Buffer): unknown {
 
 /** V8's own words, less the excerpt of the body that it may quote. */
 const sentenceOf = (error: unknown): string =>
-  error instanceof Error ? error.message.replace(/,? ?"[\s\S]*?" is not valid JSON$/, '').slice(0, 200) : 'malformed';
+  error instanceof Error
+    ? error.message.replace(/,? ?"[\s\S]*?" is not valid JSON$/, '').slice(0, 200)
+    : 'malformed';
 
 const isUnstorable = (text: string): boolean => text.includes('\0') || !text.isWellFormed();
 

@@ -6,7 +6,11 @@ import { invalid, type FieldError } from '../errors.js';
  * @param at a path to put before each field's name
  * @throws DomainError RecordInvalid that names every field and what was expected
  */
-export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown, at = ''): z.output<Schema> {
+export function parseInput<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  at = '',
+): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   throw invalid(fieldErrors(parsed.error, at));

@@ -15,7 +15,9 @@ export const JSON_UTF8 = 'application/json; charset=utf-8';
 
 export const jobListQuery = z.strictObject({ ...pageQuery, ...jobFilters });
 
-const manyQuery = z.strictObject({ ids: z.string('expected ids separated by commas').min(1, 'expected ids') });
+const manyQuery = z.strictObject({
+  ids: z.string('expected ids separated by commas').min(1, 'expected ids'),
+});
 
 /** The polled resource: the seven keys, as the seed of this service has them. */
 @Controller('api/v2/job_statuses')

@@ -7,7 +7,10 @@ const METADATA_BYTES = 4096;
 
 const metadata = z
   .record(z.string(), z.json(), 'expected an object')
-  .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= METADATA_BYTES, 'expected at most 4 KiB as JSON');
+  .refine(
+    (value) => Buffer.byteLength(JSON.stringify(value)) <= METADATA_BYTES,
+    'expected at most 4 KiB as JSON',
+  );
 
 const integerBetween = (min: number, max: number) => {
   const expected = `expected a whole number from ${min} to ${max}`;

@@ -57,7 +57,7 @@ export class JobStore {
    */
   async submit(job: Submission): Promise<void> {
     const { options } = job;
-    const metadata = options.metadata == null ? null : JSON.stringify(options.metadata);
+    const metadata = options.metadata ? JSON.stringify(options.metadata) : null;
     const chunks = job.chunks.map(
       (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
     );
@@ -106,7 +106,11 @@ export class JobStore {
 
   /** The full resource; its counts come from the same snapshot. @returns null when the account has no such job */
   async job(accountId: number, id: string): Promise<JobRow | null> {
-    const [row] = await this.#jobs(Prisma.sql`j.account_id = ${accountId} AND j.id = ${id}::uuid`, Prisma.sql`1`, 1);
+    const [row] = await this.#jobs(
+      Prisma.sql`j.account_id = ${accountId} AND j.id = ${id}::uuid`,
+      Prisma.sql`1`,
+      1,
+    );
     return row ?? null;
   }
 

@@ -90,7 +90,9 @@ export class JobsService {
     for (const field of ['after', 'before'] as const) {
       const cursor = page[field];
       if (cursor !== undefined && parseJobId(cursor) === null)
-        throw invalid([{ field: `page[${field}]`, description: 'expected a cursor that an earlier page gave' }]);
+        throw invalid([
+          { field: `page[${field}]`, description: 'expected a cursor that an earlier page gave' },
+        ]);
     }
     return this.store.list(caller.accountId, filter, page);
   }

@@ -127,4 +127,5 @@ export interface TaskHandlerOptions {
 export const TASK_HANDLER = 'tally:task-handler';
 
 /** Declares a class as the handler of one task type. The class is a Nest provider and may inject what it needs. */
-export const TaskHandler = (options: TaskHandlerOptions): ClassDecorator => SetMetadata(TASK_HANDLER, options);
+export const TaskHandler = (options: TaskHandlerOptions): ClassDecorator =>
+  SetMetadata(TASK_HANDLER, options);

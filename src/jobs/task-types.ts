@@ -43,7 +43,9 @@ export class TaskTypes implements OnModuleInit {
       throw new Error(`${name}: expected a task type such as orders.import, got: ${options.type}`);
     const taken = this.#types.get(options.type);
     if (taken)
-      throw new Error(`Task type ${options.type} has two handlers: ${taken.handler.constructor.name} and ${name}`);
+      throw new Error(
+        `Task type ${options.type} has two handlers: ${taken.handler.constructor.name} and ${name}`,
+      );
     const handler = instance as Partial<SingleTaskHandler> & Partial<BatchTaskHandler>;
     if ((typeof handler.run === 'function') === (typeof handler.runBatch === 'function'))
       throw new Error(`${name}: expected a handler of ${options.type} to have either run or runBatch`);

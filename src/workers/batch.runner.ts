@@ -77,7 +77,8 @@ export class BatchRunner {
   #nextStep(): PendingTask[] {
     const step: PendingTask[] = [];
     const size = this.work.type.batchSize ?? BATCH_SIZE;
-    for (let task = this.work.next(); task; task = step.length < size ? this.work.next() : undefined) step.push(task);
+    for (let task = this.work.next(); task; task = step.length < size ? this.work.next() : undefined)
+      step.push(task);
     return step;
   }
 
@@ -155,14 +156,20 @@ export class BatchRunner {
       if (error instanceof CallAborted || isRepeatable(error)) throw new TaskGaveOut(task, error);
       outcome = thrownOutcome(error);
     }
-    await lane.tx.$executeRawUnsafe(outcome.success ? 'RELEASE SAVEPOINT task' : 'ROLLBACK TO SAVEPOINT task');
+    await lane.tx.$executeRawUnsafe(
+      outcome.success ? 'RELEASE SAVEPOINT task' : 'ROLLBACK TO SAVEPOINT task',
+    );
     return outcome;
   }
 
   async #callBatch(step: readonly PendingTask[], tx: TaskTransaction | null): Promise<TaskOutcome[]> {
     const { handler } = this.work.type;
     if (!isBatchHandler(handler)) throw new TypeError('expected a handler of batches');
-    const context = new ManyContext(this.work, tx, step.map((task) => task.position));
+    const context = new ManyContext(
+      this.work,
+      tx,
+      step.map((task) => task.position),
+    );
     const inputs = step.map((task) => task.input);
     const outcomes = await this.#call(context, step.length, () => handler.runBatch(inputs, context));
     if (!Array.isArray(outcomes) || outcomes.length !== step.length)
@@ -191,7 +198,7 @@ export class BatchRunner {
     if (work.isStopped) return;
     if (thrown instanceof CallAborted && thrown.why !== 'timeout') {
       this.#steps.push(step);
-      return this.yield();
+      this.yield(); return;
     }
     if (isRepeatable(thrown) && this.#replays < REPLAYS_MAX) {
       this.#replays += 1;

@@ -12,13 +12,20 @@ export class CallAborted extends Error {
   override readonly name = 'AbortError';
   constructor(readonly why: 'timeout' | 'lost' | 'ended' | 'drain') {
     super(
-      { timeout: 'the time is over', lost: 'the lease is lost', ended: 'the job has ended', drain: 'the worker stops' }[why],
+      {
+        timeout: 'the time is over',
+        lost: 'the lease is lost',
+        ended: 'the job has ended',
+        drain: 'the worker stops',
+      }[why],
     );
   }
 }
 
 /** What the worker may do to a call, whatever it returns. */
 export interface OpenCall {
+  /** Milliseconds since it began. */
+  readonly elapsedMs: number;
   isOverdue(nowMs: number): boolean;
   abort(why: CallAborted['why']): void;
 }
@@ -50,6 +57,10 @@ export class Call<T> implements OpenCall {
       (value) => this.#close(() => this.#resolve(value)),
       (reason: unknown) => this.#close(() => this.#reject(reason)),
     );
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.startedAtMs;
   }
 
   isOverdue(nowMs: number): boolean {

@@ -5,6 +5,7 @@ import { isBatchHandler, type TaskType } from '../jobs/task-types.js';
 import { BatchRunner } from './batch.runner.js';
 import type { ChunkStore, Lease } from './chunk.store.js';
 import { ChunkWork } from './chunk.work.js';
+import type { Pace } from './pace.js';
 import type { Places } from './places.js';
 import { SingleRunner } from './single.runner.js';
 
@@ -17,13 +18,15 @@ export interface ExecutorTools {
   readonly store: ChunkStore;
   readonly lanes: LaneService;
   readonly places: Places;
+  readonly pace: Pace;
   readonly leaseMs: number;
   /** Called when the places that this chunk needs have become fewer. */
   readonly onChange: () => void;
 }
 
 /** Whether one call of the type's handler runs many tasks, so that a chunk takes one place. */
-export const takesOnePlace = (type: TaskType): boolean => isBatchHandler(type.handler) || type.transaction === true;
+export const takesOnePlace = (type: TaskType): boolean =>
+  isBatchHandler(type.handler) || type.transaction === true;
 
 const log = new Logger('Worker');
 
@@ -61,9 +64,10 @@ export class ChunkExecutor {
   get demand(): number {
     if (this.#isDone) return 0;
     const runner = this.#runner;
-    if (runner instanceof SingleRunner) return runner.demand;
+    const share = this.tools.pace.shareOf(this.type.type);
+    if (runner instanceof SingleRunner) return runner.demand * share;
     if (runner) return runner.isDone ? 0 : 1;
-    return takesOnePlace(this.type) ? 1 : this.lease.size;
+    return takesOnePlace(this.type) ? 1 : this.lease.size * share;
   }
 
   get takesLane(): boolean {
@@ -82,10 +86,11 @@ export class ChunkExecutor {
       if (this.#isDraining) runner.yield();
       if (await runner.run()) return;
     } else {
-      const runner = new SingleRunner(work, handler, places, this.tools.onChange);
+      const runner = new SingleRunner(work, handler, this.tools);
       this.#runner = runner;
       if (this.#isDraining) runner.yield();
       await runner.run();
+      this.tools.pace.learn(this.type.type, runner.ended, runner.endedMs);
     }
     await work.finish(() => work.handBack(work.takeRest(), this.#isDraining ? 1 : 2));
   }
@@ -118,7 +123,7 @@ export class ChunkExecutor {
     const work = this.#work;
     if (!work) return;
     // With nothing running, the runner ends now, and the end of the story hands the rest back.
-    if (runner.running.length === 0) return runner.yield();
+    if (runner.running.length === 0) { runner.yield(); return; }
     await work.finish(() => [
       ...work.handBack(runner.running, 1).map((chunk) => ({ ...chunk, keepsLease: true as const })),
       ...work.handBack(work.takeRest(), parts),

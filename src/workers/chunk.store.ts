@@ -27,18 +27,26 @@ export interface Lease extends LeaseRef {
   readonly started: boolean;
 }
 
+/** A task type that may be claimed, and what a chunk of it takes up. */
+export interface ClaimedType {
+  readonly type: string;
+  /** Places that a task counts for. */
+  readonly taskPlaces: number;
+  /** Whether a whole chunk counts for one place, however many tasks it has: one call runs many of them. */
+  readonly isWhole: boolean;
+  /** Whether a chunk takes a lane as well. */
+  readonly takesLane: boolean;
+}
+
 export interface ClaimRequest {
   /** Who asks, for people to read. */
   readonly worker: string;
-  /** Task types that may be claimed. */
-  readonly types: readonly string[];
-  /** Of these, the ones of which a whole chunk takes one place, however many tasks it has: one call runs many of them. */
-  readonly wholeTypes: readonly string[];
-  /** Of these, the ones of which a chunk takes a lane as well. */
-  readonly laneTypes: readonly string[];
-  /** Tasks that can run now: chunks are taken until they fill them. */
+  readonly types: readonly ClaimedType[];
+  /** Places to fill: chunks are taken until they do. */
   readonly places: number;
   readonly lanes: number;
+  /** Chunks to take, at most. */
+  readonly chunks: number;
   readonly leaseMs: number;
 }
 
@@ -51,9 +59,8 @@ export interface Claim {
 /** What becomes of the chunk when a handler's transaction commits. */
 export type LaneEnd = { readonly keepMs: number } | { readonly successors: readonly Successor[] };
 
-/** Chunks that a claim looks at and takes, at most. */
+/** Chunks that a claim looks at, at most: more than it takes, since other workers may have their hands on some. */
 const CANDIDATES = 64;
-const CLAIMED_MAX = 16;
 
 /** Every change that a worker makes to chunks. */
 @Injectable()
@@ -68,21 +75,24 @@ export class ChunkStore {
    * Postgres's clock (`clock_timestamp()`, which goes on in a transaction) says until when.
    */
   async claim(request: ClaimRequest): Promise<Claim> {
-    const { types, wholeTypes, laneTypes } = request;
+    const { types } = request;
     type Row = Lease & { candidates: number };
     const rows = await this.prisma.$queryRaw<(Row | { candidates: number; leaseId: null })[]>`
       WITH candidate AS MATERIALIZED (
-        SELECT c.* FROM unnest(${types}::text[]) AS wanted (type) CROSS JOIN LATERAL (
+        SELECT c.*, wanted.lane, wanted.whole, wanted.task_places
+          FROM unnest(${types.map((t) => t.type)}::text[], ${types.map((t) => t.takesLane)}::boolean[],
+                      ${types.map((t) => t.isWhole)}::boolean[], ${types.map((t) => t.taskPlaces)}::float8[])
+            AS wanted (type, lane, whole, task_places)
+         CROSS JOIN LATERAL (
           SELECT job_id, id, priority FROM task_chunks
            WHERE state = 'ready' AND task_chunks.type = wanted.type
            ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}) AS c
          ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}
       ), free AS (
-        SELECT c.job_id, c.id, c.type = ANY(${laneTypes}::text[]) AS lane, c.priority,
-               CASE WHEN c.type = ANY(${wholeTypes}::text[]) THEN 1 ELSE c.size END AS places
+        SELECT c.job_id, c.id, c.priority, lane, CASE WHEN whole THEN 1 ELSE c.size * task_places END AS places
           FROM candidate JOIN task_chunks c USING (job_id, id) JOIN job_statuses j ON j.id = c.job_id
          WHERE c.state = 'ready' AND j.status = 'working'
-         ORDER BY c.priority DESC, c.job_id, c.id LIMIT ${CLAIMED_MAX} FOR UPDATE OF c SKIP LOCKED
+         ORDER BY c.priority DESC, c.job_id, c.id LIMIT ${request.chunks} FOR UPDATE OF c SKIP LOCKED
       ), placed AS (
         SELECT job_id, id, lane,
                sum(places) OVER best - places AS before,
@@ -113,7 +123,7 @@ export class ChunkStore {
   async recordedPositions(lease: Lease): Promise<Set<number>> {
     const within =
       lease.positions.length > 0
-        ? Prisma.sql`index = ANY(${lease.positions as number[]}::int[])`
+        ? Prisma.sql`index = ANY(${lease.positions}::int[])`
         : Prisma.sql`index BETWEEN ${lease.firstPosition} AND ${lease.firstPosition + lease.size - 1}`;
     const rows = await this.prisma.$queryRaw<{ index: number }[]>`
       SELECT index FROM job_results WHERE job_id = ${lease.jobId}::uuid AND ${within}`;
@@ -130,7 +140,11 @@ export class ChunkStore {
    * @returns the chunk that the lease goes on with, when one of the successors keeps it
    * @throws LeaseLost and nothing has changed
    */
-  async finish(ref: LeaseRef, recorded: RecordedResults, successors: readonly Successor[]): Promise<bigint | null> {
+  async finish(
+    ref: LeaseRef,
+    recorded: RecordedResults,
+    successors: readonly Successor[],
+  ): Promise<bigint | null> {
     const [row] = await fenced(ref, () =>
       this.prisma.$queryRaw<{ kept: bigint | null }[]>(finishSql(ref, recorded, successors)),
     );

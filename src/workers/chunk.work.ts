@@ -43,7 +43,8 @@ export class ChunkWork implements ChunkVoice {
       if (recorded.has(position)) continue;
       const parsed = type.task.safeParse(task);
       if (parsed.success) this.#queue.push({ position, task, input: parsed.data });
-      else this.settlement.refuse({ position, task, input: task }, parsed.error.issues[0]?.message ?? 'refused');
+      else
+        this.settlement.refuse({ position, task, input: task }, parsed.error.issues[0]?.message ?? 'refused');
     }
   }
 
@@ -137,7 +138,9 @@ export class ChunkWork implements ChunkVoice {
     this.#stopped = why;
     if (why === 'lost') {
       const { jobId, accountId } = this.lease;
-      log.warn(`lease lost: chunk ${this.#ref.chunkId} of job ${printJobId(jobId)} account ${accountId} is dropped`);
+      log.warn(
+        `lease lost: chunk ${this.#ref.chunkId} of job ${printJobId(jobId)} account ${accountId} is dropped`,
+      );
     }
     for (const call of this.calls) call.abort(why);
   }

@@ -1,6 +1,12 @@
 import { Logger } from '@nestjs/common';
 import { printJobId } from '../jobs/job.js';
-import type { HandlerContext, TaskContext, BatchContext, TaskLog, TaskTransaction } from '../jobs/task-handler.js';
+import type {
+  HandlerContext,
+  TaskContext,
+  BatchContext,
+  TaskLog,
+  TaskTransaction,
+} from '../jobs/task-handler.js';
 import type { Lease } from './chunk.store.js';
 
 /** What the contexts of one chunk's calls share. */

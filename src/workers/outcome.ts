@@ -39,16 +39,21 @@ export function resultText(result: unknown): ResultText {
     return { failure: failed('ResultInvalid', `The result is not JSON: ${String(error)}`) };
   }
   // A function or a symbol.
-  if ((text as string | undefined) === undefined) return { failure: failed('ResultInvalid', 'The result is not JSON') };
+  if ((text as string | undefined) === undefined)
+    return { failure: failed('ResultInvalid', 'The result is not JSON') };
   if (text.length > MAX_RESULT_BYTES / 3) {
     const bytes = Buffer.byteLength(text);
     if (bytes > MAX_RESULT_BYTES)
       return {
-        failure: failed('ResultTooLarge', `The result has ${bytes} bytes, at most ${MAX_RESULT_BYTES} are kept`),
+        failure: failed(
+          'ResultTooLarge',
+          `The result has ${bytes} bytes, at most ${MAX_RESULT_BYTES} are kept`,
+        ),
       };
   }
   const unstorable = whyNotStorable(text);
-  if (unstorable !== null) return { failure: failed('ResultInvalid', `The result cannot be stored: ${unstorable}`) };
+  if (unstorable !== null)
+    return { failure: failed('ResultInvalid', `The result cannot be stored: ${unstorable}`) };
   return { text };
 }
 

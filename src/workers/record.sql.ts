@@ -68,7 +68,7 @@ const insertResults = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => 
   SELECT ${ref.jobId}::uuid, done.position, done.error IS NULL, done.result, ${recorded.attempts}::smallint,
          done.error, done.task
     FROM lease CROSS JOIN (
-      SELECT (${recorded.positions as number[]}::int[])[n] AS position, result, NULL::text AS error, NULL::json AS task
+      SELECT (${recorded.positions}::int[])[n] AS position, result, NULL::text AS error, NULL::json AS task
         FROM json_array_elements(${recorded.results}::json) WITH ORDINALITY AS e (result, n)
       UNION ALL
       SELECT (f ->> 'position')::int, f -> 'result', f ->> 'error', f -> 'task'

@@ -36,7 +36,7 @@ export class Settlement {
 
   /** Puts a task's outcome where it belongs: among the results, or among the retries. */
   settle(task: PendingTask, outcome: TaskOutcome): void {
-    if (!outcome.success) return this.#fail(task, outcome);
+    if (!outcome.success) { this.#fail(task, outcome); return; }
     const text = resultText(outcome.result);
     if ('text' in text) this.buffer.addSuccess(task.position, text.text);
     else this.#fail(task, text.failure);
@@ -49,7 +49,7 @@ export class Settlement {
 
   #fail(task: PendingTask, failure: Failed): void {
     if (!failure.retry || this.attempts >= this.lease.maxAttempts)
-      return this.buffer.addFailure(failureRecord(task.position, task.task, failure));
+      { this.buffer.addFailure(failureRecord(task.position, task.task, failure)); return; }
     const delayMs =
       failure.retryInSeconds === undefined
         ? backoffMs(this.attempts, Math.random())

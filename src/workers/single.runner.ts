@@ -15,6 +15,11 @@ export function outcomeOfThrown(thrown: unknown, timeoutMs: number) {
 
 /** Runs a chunk's tasks side by side, each on a place of the process, and settles each when it ends. */
 export class SingleRunner {
+  /** Tasks that have ended, and the milliseconds that they took, summed. */
+  ended = 0;
+  endedMs = 0;
+  private readonly places: Places;
+  private readonly onChange: () => void;
   readonly #running = new Map<OpenCall, PendingTask>();
   #idle: (() => void) | null = null;
   #isYielding = false;
@@ -22,9 +27,11 @@ export class SingleRunner {
   constructor(
     private readonly work: ChunkWork,
     private readonly handler: SingleTaskHandler,
-    private readonly places: Places,
-    private readonly onChange: () => void,
-  ) {}
+    tools: { readonly places: Places; readonly onChange: () => void },
+  ) {
+    this.places = tools.places;
+    this.onChange = tools.onChange;
+  }
 
   /** Places that the chunk could use now. */
   get demand(): number {
@@ -80,6 +87,8 @@ export class SingleRunner {
   }
 
   #end(call: OpenCall): void {
+    this.ended += 1;
+    this.endedMs += call.elapsedMs;
     this.#running.delete(call);
     this.work.calls.delete(call);
   }

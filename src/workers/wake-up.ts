@@ -32,17 +32,24 @@ export class WakeUp {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client({ connectionString: this.url, application_name: 'tally-listener', keepAlive: true });
+    const client = new pg.Client({
+      connectionString: this.url,
+      application_name: 'tally-listener',
+      keepAlive: true,
+    });
     client.on('error', () => this.#connectLater(client));
     client.on('end', () => this.#connectLater(client));
     client.on('notification', ({ channel, payload }) => this.#listeners.get(channel)?.(payload ?? ''));
     this.#client = client;
     try {
       await client.connect();
-      for (const channel of this.#listeners.keys()) await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
+      for (const channel of this.#listeners.keys())
+        await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       for (const listener of this.#listeners.values()) listener('');
     } catch (error) {
-      this.#log.warn(`cannot listen for notifications: ${error instanceof Error ? error.message : String(error)}`);
+      this.#log.warn(
+        `cannot listen for notifications: ${error instanceof Error ? error.message : String(error)}`,
+      );
       this.#connectLater(client);
     }
   }

@@ -7,8 +7,9 @@ import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { ChunkExecutor, takesOnePlace } from './chunk.executor.js';
-import { ChunkStore } from './chunk.store.js';
+import { ChunkStore, type ClaimRequest } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
+import { Pace } from './pace.js';
 import { Places } from './places.js';
 import { WakeUp } from './wake-up.js';
 
@@ -19,6 +20,9 @@ const CONTENDED_PAUSE_MS = 20;
 const CONTENDED_TRIES = 5;
 const AWAY_PAUSE_MS = 500;
 const TICK_MS = 250;
+/** Chunks in one claim, and held at once where there are fewer places, at most. */
+const CLAIM_CHUNKS = 16;
+const HELD_CHUNKS = 32;
 
 type WorkerConfig = Pick<Config, 'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS'>;
 
@@ -28,6 +32,7 @@ export class WorkerService {
   /** Who holds a lease, for people to read: host:pid:random. */
   readonly name = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
   readonly #places: Places;
+  readonly #pace = new Pace();
   readonly #executors = new Set<ChunkExecutor>();
   readonly #leaseMs: number;
   readonly #log = new Logger('Worker');
@@ -104,25 +109,10 @@ export class WorkerService {
   }
 
   async #claim(): Promise<'some' | 'none' | 'contended' | 'away'> {
-    let demand = 0;
-    let lanes = LANES;
-    for (const executor of this.#executors) {
-      demand += executor.demand;
-      if (executor.takesLane) lanes -= 1;
-    }
-    const places = this.config.WORKER_CONCURRENCY - demand;
-    const types = this.types.all().filter((type) => lanes > 0 || !type.transaction);
-    if (places <= 0 || types.length === 0) return 'none';
+    const request = this.#request();
+    if (!request) return 'none';
     try {
-      const { leases, contended } = await this.store.claim({
-        worker: this.name,
-        types: types.map(({ type }) => type),
-        wholeTypes: types.filter(takesOnePlace).map(({ type }) => type),
-        laneTypes: types.filter(({ transaction }) => transaction).map(({ type }) => type),
-        places,
-        lanes,
-        leaseMs: this.#leaseMs,
-      });
+      const { leases, contended } = await this.store.claim(request);
       for (const lease of leases) {
         const type = this.types.get(lease.type);
         if (type) this.#execute(new ChunkExecutor(lease, type, this.#tools()));
@@ -131,9 +121,40 @@ export class WorkerService {
       return contended ? 'contended' : 'none';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#log.error(isDatabaseAway(error) ? `no work can be claimed: the database is away` : `claim failed: ${message}`);
+      this.#log.error(
+        isDatabaseAway(error) ? 'no work can be claimed: the database is away' : `claim failed: ${message}`,
+      );
       return 'away';
     }
+  }
+
+  /** What there is room for; null: for nothing. */
+  #request(): ClaimRequest | null {
+    let places: number = this.config.WORKER_CONCURRENCY;
+    let lanes = LANES;
+    for (const executor of this.#executors) {
+      places -= executor.demand;
+      if (executor.takesLane) lanes -= 1;
+    }
+    const chunks = Math.min(
+      CLAIM_CHUNKS,
+      Math.max(HELD_CHUNKS, this.config.WORKER_CONCURRENCY) - this.#executors.size,
+    );
+    const types = this.types.all().filter((type) => lanes > 0 || !type.transaction);
+    if (places <= 0 || chunks <= 0 || types.length === 0) return null;
+    return {
+      worker: this.name,
+      types: types.map((type) => ({
+        type: type.type,
+        taskPlaces: this.#pace.shareOf(type.type),
+        isWhole: takesOnePlace(type),
+        takesLane: type.transaction === true,
+      })),
+      places,
+      lanes,
+      chunks,
+      leaseMs: this.#leaseMs,
+    };
   }
 
   #tools() {
@@ -141,6 +162,7 @@ export class WorkerService {
       store: this.store,
       lanes: this.lanes,
       places: this.#places,
+      pace: this.#pace,
       leaseMs: this.#leaseMs,
       onChange: () => this.poke(),
     };

@@ -63,7 +63,8 @@ export async function startAuthApp(prisma: PrismaService): Promise<AuthApp> {
     imports: [TestDatabaseModule.of(prisma), AuthModule],
     controllers: [WhoController],
   }).compile();
-  const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), { logger: false });
+  const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
+  app.useLogger(false);
   app.useGlobalFilters(new ErrorFilter());
   await app.listen(0, '127.0.0.1');
   const origin = await app.getUrl();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, test } fr
 import { FAILURES_PER_ADDRESS, FAILURES_PER_EMAIL } from '../../src/auth/throttle.js';
 import { UsersStore } from '../../src/auth/users.store.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
-import { createTestDatabase } from '../support/database.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { basic, startAuthApp, type AuthApp } from './auth-support.js';
 
 const ANN = {
@@ -18,7 +18,7 @@ const ÉVA = {
   password: 'Pässwörd 🐎 日本',
 } as const;
 
-let database: Awaited<ReturnType<typeof createTestDatabase>>;
+let database: TestDatabase;
 let setup: PrismaService;
 let users: UsersStore;
 let annsToken: string;

@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseOptions } from '@node-rs/argon2';
 import { createHash } from 'node:crypto';
-import { ensureFirstAdmin } from '../../src/auth/bootstrap.js';
+import { ensureFirstAdmin, FIRST_ADMIN_LOCK } from '../../src/auth/bootstrap.js';
 import { PasswordVerifier } from '../../src/auth/passwords.js';
 import type { NewUser } from '../../src/auth/user.schemas.js';
 import { UsersStore } from '../../src/auth/users.store.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
-import { createTestDatabase } from '../support/database.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait-for.js';
 
 const ANN: NewUser = { email: 'ann@example.com', account: 'acme', role: 'agent', password: 'correct horse' };
 
-let database: Awaited<ReturnType<typeof createTestDatabase>>;
+let database: TestDatabase;
 let prisma: PrismaService;
 let users: UsersStore;
 
@@ -34,6 +35,13 @@ const isRight = async (email: string, password: string): Promise<boolean> => {
   const user = await prisma.user.findUniqueOrThrow({ where: { email } });
   return (await PasswordVerifier.create()).matches(user.passwordHash, password);
 };
+
+async function waitingForLock(): Promise<number> {
+  const rows = await prisma.$queryRaw<{ waiting: number }[]>`
+    SELECT count(*)::int AS waiting FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted`;
+  return rows[0]?.waiting ?? 0;
+}
 
 describe('the users', () => {
   test('share an account that the first of them makes', async () => {
@@ -134,6 +142,9 @@ describe('the users', () => {
   });
 });
 
+/** For a transaction that waits for other processes, in milliseconds. */
+const PATIENT = { timeout: 20_000 };
+
 describe('the first admin', () => {
   test('is made in the account main, with a password that is told once', async () => {
     const admin = await ensureFirstAdmin(prisma, { email: 'Admin@example.com' });
@@ -150,13 +161,19 @@ describe('the first admin', () => {
   });
 
   test('is made once when several processes start together', async () => {
-    const others = [new PrismaService(database.url), new PrismaService(database.url)];
-    const made = await Promise.all(
-      [prisma, ...others].map((one) => ensureFirstAdmin(one, { email: 'admin@example.com' })),
-    );
+    const processes = [1, 2, 3].map(() => new PrismaService(database.url));
+    const starting = await prisma.$transaction(async (holder) => {
+      // Holds the door shut until all of them stand before it: each has seen that there is no user.
+      await holder.$queryRaw`SELECT pg_advisory_xact_lock(${FIRST_ADMIN_LOCK})::text`;
+      // Emails that differ, so that their key alone could not keep the second one out.
+      const made = processes.map((one, i) => ensureFirstAdmin(one, { email: `admin${i}@example.com` }));
+      await waitFor(async () => (await waitingForLock()) === processes.length);
+      return { made };
+    }, PATIENT);
+    const made = await Promise.all(starting.made);
     expect(made.filter((admin) => admin !== null)).toHaveLength(1);
     expect(await prisma.user.count()).toBe(1);
-    await Promise.all(others.map((one) => one.onModuleDestroy()));
+    await Promise.all(processes.map((one) => one.onModuleDestroy()));
   });
 
   test('is not made where there are users', async () => {

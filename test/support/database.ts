@@ -32,7 +32,8 @@ async function createDatabase(options: string): Promise<TestDatabase> {
 /** The URL of a database on the server of this test run. */
 export function urlOf(database: string): string {
   const admin = process.env['TALLY_TEST_DATABASE_URL'];
-  if (!admin) throw new Error('There is no test server: run the tests through Jest, whose global setup starts it');
+  if (!admin)
+    throw new Error('There is no test server: run the tests through Jest, whose global setup starts it');
   const url = new URL(admin);
   url.pathname = `/${database}`;
   return url.href;

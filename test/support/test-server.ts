@@ -16,7 +16,7 @@ const quiet = () => undefined;
  */
 export async function startTestServer(): Promise<() => Promise<void>> {
   const given = process.env['TALLY_TEST_POSTGRES_URL'];
-  const { url, stop } = given ? { url: given, stop: async () => undefined } : await startServer();
+  const { url, stop } = given ? { url: given, stop: () => Promise.resolve() } : await startServer();
   process.env['TALLY_TEST_DATABASE_URL'] = url;
   await onServer(`DROP DATABASE IF EXISTS ${TEMPLATE} WITH (FORCE)`);
   await onServer(`CREATE DATABASE ${TEMPLATE}`);

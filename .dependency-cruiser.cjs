@@ -1,0 +1,60 @@
+/**
+ * Which way the arrows go: a room imports only from the floors below it. src/app.module.ts and src/main.ts are the
+ * roof: they know every room.
+ */
+const FLOORS = [
+  ['health', 'demo', 'tickets'],
+  ['workers'],
+  ['jobs'],
+  ['auth'],
+  ['database'],
+  ['http'],
+  ['config'],
+];
+
+const upward = FLOORS.flatMap((rooms, floor) =>
+  rooms.map((room) => {
+    const forbidden = FLOORS.slice(0, floor + 1)
+      .flat()
+      .filter((other) => other !== room);
+    return {
+      name: `${room}-looks-down-only`,
+      severity: 'error',
+      comment: `src/${room} imports only from the floors below it`,
+      from: { path: `^src/${room}/` },
+      to: { path: `^src/(${[...forbidden].join('|')})/` },
+    };
+  }),
+);
+
+module.exports = {
+  forbidden: [
+    ...upward,
+    {
+      name: 'handlers-know-the-task-types-only',
+      severity: 'error',
+      comment: 'A handler is written against src/jobs/task-handler.ts, as one outside this repository is',
+      from: { path: '\\.handlers\\.ts$' },
+      to: { path: '^src/(jobs|workers|auth|http)/', pathNot: '^src/jobs/task-handler\\.ts$' },
+    },
+    {
+      name: 'the-ground-stands-on-nothing',
+      severity: 'error',
+      from: { path: '^src/(errors|sql-errors)\\.ts$' },
+      to: { path: '^src/' },
+    },
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'nobody-imports-the-roof',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^src/(main|app\\.module)\\.ts$', pathNot: '^src/app\\.module\\.ts$' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^src/database/generated/' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+  },
+};
