@@ -23,6 +23,12 @@ CREATE TABLE api_tokens (
 CREATE UNIQUE INDEX api_tokens_hash_key ON public.api_tokens USING btree (hash);
 CREATE INDEX api_tokens_user_id_idx ON public.api_tokens USING btree (user_id);
 
+CREATE TABLE deleted_jobs (
+  job_id uuid NOT NULL,
+  deleted_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT deleted_jobs_pkey PRIMARY KEY (job_id)
+);
+
 CREATE TABLE job_results (
   job_id uuid NOT NULL,
   index integer NOT NULL,
@@ -47,6 +53,12 @@ CREATE TABLE job_statuses (
   priority smallint NOT NULL DEFAULT 0,
   max_attempts smallint NOT NULL DEFAULT 3,
   task_timeout_seconds integer NOT NULL DEFAULT 30,
+  max_failures integer,
+  start_at timestamp(3) with time zone,
+  deadline timestamp(3) with time zone,
+  retry_of uuid,
+  paused boolean NOT NULL DEFAULT false,
+  ordered boolean NOT NULL DEFAULT false,
   total integer NOT NULL,
   progress integer NOT NULL DEFAULT 0,
   failed integer NOT NULL DEFAULT 0,
@@ -60,16 +72,24 @@ CREATE TABLE job_statuses (
   CONSTRAINT job_statuses_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON UPDATE CASCADE ON DELETE RESTRICT,
   CONSTRAINT job_statuses_created_by_fkey FOREIGN KEY (created_by) REFERENCES users(id) ON UPDATE CASCADE ON DELETE RESTRICT,
   CONSTRAINT a_job_has_tasks CHECK (total >= 1),
+  CONSTRAINT a_job_is_not_its_own_retry CHECK (retry_of <> id),
   CONSTRAINT an_ended_job_has_its_time CHECK ((status = 'working'::text) = (finished_at IS NULL)),
   CONSTRAINT completed_means_every_task CHECK (status <> 'completed'::text OR progress = total),
+  CONSTRAINT deadline_is_after_creation CHECK (deadline > created_at),
   CONSTRAINT max_attempts_is_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
+  CONSTRAINT max_failures_is_a_count CHECK (max_failures >= 0),
   CONSTRAINT no_job_works_on_at_its_last_task CHECK (status <> 'working'::text OR progress < total),
   CONSTRAINT priority_is_in_range CHECK (priority >= '-100'::integer AND priority <= 100),
   CONSTRAINT progress_is_between_failed_and_total CHECK (0 <= failed AND failed <= progress AND progress <= total),
   CONSTRAINT status_is_known CHECK (status = ANY (ARRAY['working'::text, 'completed'::text, 'failed'::text, 'killed'::text])),
-  CONSTRAINT task_timeout_is_positive CHECK (task_timeout_seconds > 0)
+  CONSTRAINT task_timeout_is_positive CHECK (task_timeout_seconds > 0),
+  CONSTRAINT too_many_failures_end_a_job CHECK ((status <> ALL (ARRAY['working'::text, 'completed'::text])) OR max_failures IS NULL OR failed <= max_failures)
 ) WITH (fillfactor=70);
 CREATE INDEX job_statuses_account_id_id_idx ON public.job_statuses USING btree (account_id, id DESC);
+CREATE INDEX job_statuses_cut_short ON public.job_statuses USING btree (finished_at) WHERE (status = ANY (ARRAY['killed'::text, 'failed'::text]));
+CREATE INDEX job_statuses_deadlines ON public.job_statuses USING btree (deadline) WHERE ((status = 'working'::text) AND (deadline IS NOT NULL));
+CREATE UNIQUE INDEX job_statuses_retry_of_key ON public.job_statuses USING btree (retry_of);
+CREATE INDEX job_statuses_working ON public.job_statuses USING btree (id) WHERE (status = 'working'::text);
 CREATE TRIGGER an_ended_job_never_changes BEFORE UPDATE ON job_statuses FOR EACH ROW WHEN (old.status <> 'working'::text) EXECUTE FUNCTION refuse_to_change_an_ended_job();
 
 CREATE TABLE task_chunks (
@@ -102,7 +122,8 @@ CREATE TABLE task_chunks (
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000);
 ALTER TABLE task_chunks ALTER COLUMN tasks SET STORAGE EXTERNAL;
 CREATE INDEX task_chunks_leased ON public.task_chunks USING btree (job_id, id) WHERE (state = 'leased'::text);
-CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, priority DESC, job_id, id) WHERE (state = 'ready'::text);
+CREATE INDEX task_chunks_parked ON public.task_chunks USING btree (job_id, id) WHERE (state = 'parked'::text);
+CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, priority DESC, job_id, first_position, id) WHERE (state = 'ready'::text);
 CREATE INDEX task_chunks_waiting ON public.task_chunks USING btree (visible_at) WHERE (state = 'waiting'::text);
 
 CREATE TABLE tickets (
@@ -138,6 +159,15 @@ CREATE TABLE users (
 );
 CREATE INDEX users_account_id_idx ON public.users USING btree (account_id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email);
+
+CREATE TABLE workers (
+  name text NOT NULL,
+  types text[] DEFAULT '{}'::text[],
+  concurrency integer NOT NULL,
+  started_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
+  seen_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT workers_pkey PRIMARY KEY (name)
+);
 
 CREATE OR REPLACE FUNCTION public.refuse_to_change_a_result()
  RETURNS trigger

@@ -9,7 +9,6 @@ import { openDatabase, type OpenDatabase } from './database/open-database.js';
 import { PrismaService } from './database/prisma.service.js';
 import { DatabaseStartError } from './database/start-error.js';
 import { fastifyAdapter } from './http/fastify.js';
-import { Sweeper } from './workers/sweeper.js';
 import { WorkerService } from './workers/worker.service.js';
 
 /** The boot: configuration, database, roles; and the way down again. */
@@ -44,10 +43,7 @@ async function start(config: Config, databaseUrl: string): Promise<NestFastifyAp
     password: config.ADMIN_PASSWORD,
   });
   await app.init();
-  if (config.ROLE !== 'api') {
-    await app.get(WorkerService).start();
-    app.get(Sweeper).start();
-  }
+  if (config.ROLE !== 'api') await app.get(WorkerService).start();
   if (config.ROLE !== 'worker') {
     await app.listen(config.PORT, config.HOST);
     log.log(`Tally answers at ${config.PUBLIC_URL ?? (await app.getUrl())}`);
@@ -73,7 +69,7 @@ function stopOnSignal(app: NestFastifyApplication, config: Config, database: Ope
     log.log(`${signal}: stopping`);
     try {
       const http = config.ROLE === 'worker' ? Promise.resolve() : app.getHttpAdapter().getInstance().close();
-      await Promise.all([http, app.get(WorkerService).stop(), app.get(Sweeper).stop()]);
+      await Promise.all([http, app.get(WorkerService).stop()]);
       await app.close();
       await database.close();
       process.exit(0);

@@ -108,7 +108,7 @@ export class EmbeddedPostgres {
    * connections. Returns when the server's process is gone, or left to the others.
    */
   async stop(): Promise<void> {
-    if (this.#isStopping) return;
+    if (this.#isStopping()) return;
     this.#stopping.abort();
     clearInterval(this.#timer);
     await this.#recovery;
@@ -123,14 +123,14 @@ export class EmbeddedPostgres {
     log('Embedded Postgres stopped');
   }
 
-  get #isStopping(): boolean {
+  #isStopping(): boolean {
     return this.#stopping.signal.aborted;
   }
 
   async #look(): Promise<void> {
-    if (this.#recovery || this.#isStopping) return;
+    if (this.#recovery || this.#isStopping()) return;
     if (await isPostmaster(this.#server.pid, this.#options.home.data)) return;
-    if (!this.#isStopping) this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
+    if (!this.#isStopping()) this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
   }
 
   /** Starts it again: at once after a calm time, else after a pause that doubles, so a server that keeps dying costs little. */
@@ -138,7 +138,7 @@ export class EmbeddedPostgres {
     const { log } = this.#options;
     log(`Embedded Postgres (pid ${this.#server.pid}) is gone without being told to: starting it again`);
     if (Date.now() - this.#recoveredAt > CALM_MS) this.#pauseMs = 0;
-    while (!this.#isStopping) {
+    while (!this.#isStopping()) {
       try {
         await sleep(this.#pauseMs, undefined, { ref: false, signal: this.#stopping.signal });
         this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, 250), PAUSE_MAX_MS);
@@ -146,7 +146,7 @@ export class EmbeddedPostgres {
         this.#recoveredAt = Date.now();
         return;
       } catch (error) {
-        if (!this.#isStopping)
+        if (!this.#isStopping())
           log(`Embedded Postgres is not back yet, next try in ${this.#pauseMs} ms: ${messageOf(error)}`);
       }
     }

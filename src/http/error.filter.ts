@@ -29,47 +29,49 @@ const STATUS_OF: Readonly<Record<ErrorWord, number>> = {
 const CHALLENGE = 'Basic realm="Tally", charset="UTF-8"';
 const UNAVAILABLE_RETRY_SECONDS = 2;
 
-/** Turns whatever was thrown into the contract's answer. What it does not know is logged here, once, and told to nobody. */
+const log = new Logger('Http');
+
+/** Turns whatever was thrown into the contract's answer. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  readonly #log = new Logger('Http');
-
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
-    const reply = http.getResponse<FastifyReply>();
-    if (reply.sent) return;
-    const error = this.#understand(thrown, request);
-    if (error.word === 'Unauthorized') void reply.header('WWW-Authenticate', CHALLENGE);
-    if (error.data.retryAfterSeconds !== undefined)
-      void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.data.retryAfterSeconds))));
-    void reply
-      .status(STATUS_OF[error.word])
-      .header('Content-Type', 'application/json; charset=utf-8')
-      .send(JSON.stringify(errorBody(error)));
+    sendError(thrown, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
   }
+}
 
-  #understand(thrown: unknown, request: FastifyRequest): DomainError {
-    if (thrown instanceof DomainError) return thrown;
-    const known = fromFramework(thrown);
-    if (known) return known;
-    if (isDatabaseAway(thrown)) {
-      this.#log.error(`database away: ${request.method} ${pathOf(request)}: ${messageOf(thrown)}`);
-      return new DomainError('Unavailable', 'The database cannot be reached', {
-        retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
-      });
-    }
-    this.#log.error(
-      `${request.method} ${pathOf(request)} failed`,
-      thrown instanceof Error ? thrown.stack : String(thrown),
-    );
-    return new DomainError('InternalError', 'Something went wrong here');
+/** What it does not know is logged here, once, and told to nobody. */
+export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (reply.sent) return;
+  const error = understand(thrown, request);
+  if (error.word === 'Unauthorized') void reply.header('WWW-Authenticate', CHALLENGE);
+  if (error.data.retryAfterSeconds !== undefined)
+    void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.data.retryAfterSeconds))));
+  void reply
+    .status(STATUS_OF[error.word])
+    .header('Content-Type', 'application/json; charset=utf-8')
+    .send(JSON.stringify(errorBody(error)));
+}
+
+function understand(thrown: unknown, request: FastifyRequest): DomainError {
+  if (thrown instanceof DomainError) return thrown;
+  const known = fromFramework(thrown, request);
+  if (known) return known;
+  const what = `${request.method} ${pathOf(request)}`;
+  if (isDatabaseAway(thrown)) {
+    log.error(`database away: ${what}: ${messageOf(thrown)}`);
+    return new DomainError('Unavailable', 'The database cannot be reached', {
+      retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
+    });
   }
+  log.error(`${what} failed`, thrown instanceof Error ? thrown.stack : String(thrown));
+  return new DomainError('InternalError', 'Something went wrong here');
 }
 
 /** The answer's body. `details` is keyed by field, each with its complaints, as this API family does it. */
 export function errorBody(error: DomainError): object {
-  const details: Record<string, object[]> = {};
+  // Without a prototype: a field may be named `constructor` or `__proto__`.
+  const details = Object.create(null) as Record<string, object[]>;
   for (const { field, description, position } of error.data.fields ?? [])
     (details[field] ??= []).push({ description, ...(position !== undefined && { position }) });
   return {
@@ -81,17 +83,22 @@ export function errorBody(error: DomainError): object {
 }
 
 /** What Fastify and Nest themselves throw before any code of ours runs. */
-function fromFramework(thrown: unknown): DomainError | null {
+function fromFramework(thrown: unknown, request: FastifyRequest): DomainError | null {
   if (!(thrown instanceof Error)) return null;
   const { code, statusCode } = thrown as Error & { code?: unknown; statusCode?: unknown };
   const status = thrown instanceof HttpException ? thrown.getStatus() : statusCode;
   switch (status) {
     case 404:
+    // A path parameter longer than any id (Fastify calls it 414).
+    case 414:
       return new DomainError('RecordNotFound', 'Not found');
     case 405:
       return new DomainError('MethodNotAllowed', 'This method is not allowed here');
     case 413:
-      return new DomainError('PayloadTooLarge', 'The request body is larger than this service takes');
+      return new DomainError(
+        'PayloadTooLarge',
+        `Expected a request body of at most ${request.routeOptions.bodyLimit} bytes`,
+      );
     case 415:
       return new DomainError('UnsupportedMediaType', 'Expected a body of type application/json');
     case 400:

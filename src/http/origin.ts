@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { isIPv6 } from 'node:net';
 import { CONFIG, type Config } from '../config/config.js';
 
 /** What a Host header may look like; anything else is not echoed into an answer. */
@@ -13,13 +14,21 @@ export class Origin {
   /** Scheme and authority without a slash at the end: `http://localhost:3000`. */
   of(request: FastifyRequest): string {
     if (this.config.PUBLIC_URL) return this.config.PUBLIC_URL;
-    const { host } = request;
-    if (AUTHORITY.test(host)) return `${request.protocol}://${host}`;
-    return `${request.protocol}://${this.config.HOST}:${request.socket.localPort ?? this.config.PORT}`;
+    const asked = `${request.protocol}://${request.host}`;
+    if (AUTHORITY.test(request.host) && URL.canParse(asked)) return asked;
+    const { HOST, PORT } = this.config;
+    const host = isIPv6(HOST) ? `[${HOST}]` : HOST;
+    return `${request.protocol}://${host}:${request.socket.localPort ?? PORT}`;
   }
 
   /** The absolute URL that was asked for, with `.json` back in its place. */
   urlOf(request: FastifyRequest): URL {
-    return new URL(this.of(request) + request.originalUrl);
+    return new URL(this.of(request) + originForm(request.originalUrl));
   }
+}
+
+/** A request line may carry a whole URL (RFC 9112, section 3.2.2); its path and query are what counts here. */
+export function originForm(url: string): string {
+  const path = url.replace(/^https?:\/\/[^/?#]*/i, '');
+  return path.startsWith('/') ? path : `/${path}`;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { invalid } from '../errors.js';
 
 /** Cursor paging as every list of the API does it: newest first, `page[size]`, `page[after]`, `page[before]`. */
 
@@ -29,15 +30,17 @@ export interface PageRequest {
   readonly before: string | undefined;
 }
 
-export const pageRequest = (query: {
+/** @throws DomainError RecordInvalid: a page cannot both follow one row and precede another */
+export function pageRequest(query: {
   'page[size]': number;
   'page[after]'?: string | undefined;
   'page[before]'?: string | undefined;
-}): PageRequest => ({
-  size: query['page[size]'],
-  after: query['page[after]'],
-  before: query['page[before]'],
-});
+}): PageRequest {
+  const { 'page[size]': size, 'page[after]': after, 'page[before]': before } = query;
+  if (after !== undefined && before !== undefined)
+    throw invalid([{ field: 'page[before]', description: 'expected page[after] or page[before], not both' }]);
+  return { size, after, before };
+}
 
 /** A page that was read: its rows in the list's order, and whether there are more in either direction. */
 export interface Page<Row> {
@@ -76,7 +79,8 @@ export function pageAnswer<Row>(page: Page<Row>, url: URL, keyOf: (row: Row) => 
   const after = encode(page.rows.at(-1));
   const before = encode(page.rows[0]);
   return {
-    meta: { has_more: page.hasNext, after_cursor: after, before_cursor: before },
+    // Of a page without rows there is no cursor to go on from.
+    meta: { has_more: page.hasNext && after !== null, after_cursor: after, before_cursor: before },
     links: {
       next: page.hasNext && after !== null ? linkTo(url, 'page[after]', after) : null,
       prev: page.hasPrevious && before !== null ? linkTo(url, 'page[before]', before) : null,

@@ -1,6 +1,10 @@
 import type { z } from 'zod';
 import { invalid, type FieldError } from '../errors.js';
 
+/** Complaints in an answer, and characters of a field's path, at most: both come from the client. */
+const NAMED_FIELDS_MAX = 100;
+const FIELD_CHARACTERS_MAX = 200;
+
 /**
  * Parses what a client sent.
  * @param at a path to put before each field's name
@@ -13,7 +17,7 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw invalid(fieldErrors(parsed.error, at));
+  throw invalid(fieldErrors(parsed.error, at).slice(0, NAMED_FIELDS_MAX));
 }
 
 /** The complaints of a zod error, a field each; an unknown key is named as itself. */
@@ -29,4 +33,4 @@ export function fieldErrors(error: z.ZodError, at = ''): FieldError[] {
 }
 
 const join = (at: string, path: readonly PropertyKey[]): string =>
-  [...(at ? [at] : []), ...path.map(String)].join('.');
+  [...(at ? [at] : []), ...path.map(String)].join('.').slice(0, FIELD_CHARACTERS_MAX).toWellFormed();

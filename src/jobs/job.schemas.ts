@@ -17,12 +17,25 @@ const integerBetween = (min: number, max: number) => {
   return z.int(expected).min(min, expected).max(max, expected);
 };
 
+/** RFC 3339, between now-ish and what Postgres and JavaScript both can say. */
+const time = z.iso
+  .datetime({ offset: true, error: 'expected a time as in 2026-01-31T12:00:00Z' })
+  .transform((text) => new Date(text))
+  .refine(
+    (date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 10_000,
+    'expected a time before the year 10000',
+  );
+
 /** What a submission says beside its type and tasks. */
 export const jobOptions = z.object({
   name: z.string('expected a string').max(200, 'expected at most 200 characters').nullish(),
   metadata: metadata.nullish(),
   priority: integerBetween(-100, 100).default(0),
   max_attempts: integerBetween(1, 25).default(3),
+  max_failures: integerBetween(0, 2_147_483_647).nullish(),
+  task_timeout: integerBetween(1, 86_400).default(30),
+  start_at: time.nullish(),
+  deadline: time.nullish(),
 });
 export type JobOptions = z.output<typeof jobOptions>;
 

@@ -5,6 +5,9 @@ import { toPage, type Page, type PageRequest } from '../http/paging.js';
 import type { JobState, PlannedChunk } from './job.js';
 import type { JobFilter, JobOptions } from './job.schemas.js';
 
+/** A worker that has not been heard of for so long is not counted among the living. */
+export const WORKER_SILENCE_SECONDS = 15;
+
 /** The channel on which workers hear of new work; the payload is the task type. */
 export const READY_CHANNEL = 'tally_ready';
 
@@ -15,6 +18,8 @@ export interface Submission {
   readonly type: string;
   readonly options: JobOptions;
   readonly total: number;
+  /** Whether its chunks must run one after the other. */
+  readonly ordered: boolean;
   readonly chunks: readonly PlannedChunk[];
 }
 
@@ -42,9 +47,27 @@ export interface JobRow extends Omit<StatusRow, 'results'> {
   readonly createdAt: Date;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
+  readonly paused: boolean;
+  readonly maxAttempts: number;
+  readonly maxFailures: number | null;
+  readonly taskTimeoutSeconds: number;
+  readonly startAt: Date | null;
+  readonly deadline: Date | null;
+  readonly retryOf: string | null;
+  readonly retriedBy: string | null;
   /** Seconds that the rest will take at the job's rate so far; null before the first result and after the end. */
   readonly etaSeconds: number | null;
 }
+
+/**
+ * The job's message; where there is none yet and no living worker knows the type, that: such a job waits, and whoever polls
+ * it should see why. Said when it is read, since no process may be there to write it.
+ */
+const MESSAGE = Prisma.sql`coalesce(j.message, CASE
+  WHEN j.status = 'working' AND j.started_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM workers w
+     WHERE w.seen_at > clock_timestamp() - ${WORKER_SILENCE_SECONDS} * interval '1 second' AND j.type = ANY(w.types))
+  THEN 'Waiting: no worker that knows ' || j.type || ' is running' END)`;
 
 /** The only place that writes a job's state, beside the worker's records (workers/record.sql.ts). */
 @Injectable()
@@ -63,13 +86,17 @@ export class JobStore {
     );
     await this.prisma.$queryRaw`
       WITH job AS (
-        INSERT INTO job_statuses (id, account_id, created_by, type, name, metadata, priority, max_attempts, total)
+        INSERT INTO job_statuses (id, account_id, created_by, type, name, metadata, priority, max_attempts,
+                                  task_timeout_seconds, max_failures, start_at, deadline, ordered, total)
         VALUES (${job.id}::uuid, ${job.accountId}, ${job.createdBy}, ${job.type}, ${options.name ?? null},
-                ${metadata}::json, ${options.priority}, ${options.max_attempts}, ${job.total})
-        RETURNING id, account_id, type, priority
+                ${metadata}::json, ${options.priority}, ${options.max_attempts}, ${options.task_timeout},
+                ${options.max_failures ?? null}, ${options.start_at ?? null}, ${options.deadline ?? null},
+                ${job.ordered}, ${job.total})
+        RETURNING id, account_id, type, priority, start_at
       ), chunks AS (
-        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks)
-        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks
+        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
+        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
+               CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
           FROM job, (VALUES ${Prisma.join(chunks)}) AS chunk (first_position, size, tasks)
          ORDER BY chunk.first_position
       )
@@ -95,7 +122,7 @@ export class JobStore {
 
   #statuses(accountId: number, ids: readonly string[], resultsMax: number): Promise<StatusRow[]> {
     return this.prisma.$queryRaw<StatusRow[]>`
-      SELECT j.id::text, j.total, j.progress, j.status, j.message, j.version,
+      SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version,
              CASE WHEN j.progress = 0 THEN '[]' ELSE (
                SELECT '[' || coalesce(string_agg(r.result::text, ',' ORDER BY r.index), '') || ']'
                  FROM (SELECT index, result FROM job_results
@@ -131,11 +158,14 @@ export class JobStore {
 
   #jobs(where: Prisma.Sql, order: Prisma.Sql, limit: number): Promise<JobRow[]> {
     return this.prisma.$queryRaw<JobRow[]>`
-      SELECT j.id::text, j.total, j.progress, j.status, j.message, j.version, j.type, j.name,
+      SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version, j.type, j.name,
              j.metadata::text AS metadata, j.priority::int AS priority, j.failed,
              coalesce(c.retrying, 0)::int AS retrying, coalesce(c.running, 0)::int AS running,
              u.email AS "createdBy", j.created_at AS "createdAt", j.started_at AS "startedAt",
-             j.finished_at AS "finishedAt",
+             j.finished_at AS "finishedAt", j.paused, j.max_attempts::int AS "maxAttempts",
+             j.max_failures AS "maxFailures", j.task_timeout_seconds AS "taskTimeoutSeconds",
+             j.start_at AS "startAt", j.deadline, j.retry_of::text AS "retryOf",
+             (SELECT id::text FROM job_statuses WHERE retry_of = j.id) AS "retriedBy",
              CASE WHEN j.status = 'working' AND j.progress > 0 THEN
                ceil(extract(epoch FROM clock_timestamp() - j.started_at) * (j.total - j.progress) / j.progress)::int
              END AS "etaSeconds"

@@ -6,13 +6,13 @@ export const JOB_STATES = ['working', 'completed', 'failed', 'killed'] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
 /** Tasks in a chunk, at most. At 1,000 the job row is written a tenth as often as at 100: three times the rate. */
-const MAX_CHUNK_TASKS = 1_000;
+export const MAX_CHUNK_TASKS = 1_000;
 /** Below this, a chunk's own cost (insert, claim, finish) outweighs what a finer spread over workers would bring. */
-const MIN_CHUNK_TASKS = 10;
+export const MIN_CHUNK_TASKS = 10;
 /** A job is cut into about this many chunks, so that all workers get some of a small one. */
-const CHUNKS_PER_JOB = 100;
+export const CHUNKS_PER_JOB = 100;
 /** Bytes of a chunk's tasks, at most (a single larger task cannot be: MAX_TASK_BYTES). */
-const MAX_CHUNK_BYTES = 1024 * 1024;
+export const MAX_CHUNK_BYTES = 1024 * 1024;
 
 /** Bytes of a task's result as JSON, at most; a larger one fails its task. */
 export const MAX_RESULT_BYTES = 64 * 1024;

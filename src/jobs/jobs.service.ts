@@ -1,5 +1,4 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { z } from 'zod';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DomainError, invalid, notFound, type FieldError } from '../errors.js';
@@ -7,9 +6,11 @@ import type { Page, PageRequest } from '../http/paging.js';
 import { fieldErrors, parseInput } from '../http/validate.js';
 import { newJobId, parseJobId, planChunks } from './job.js';
 import { submissionHead, type JobFilter } from './job.schemas.js';
-import { JobStore, type JobRow, type StatusRow } from './job.store.js';
+import { JobStore, type JobRow, type StatusRow, type Submission } from './job.store.js';
 import { whyNotStorable } from './json-text.js';
-import { TaskTypes } from './task-types.js';
+import { CHECK_VIOLATION, sqlState } from '../sql-errors.js';
+import { RepeatFinder } from './repeat-finder.js';
+import { TaskTypes, type TaskType } from './task-types.js';
 
 /** Bad tasks that an answer names, at most. */
 const NAMED_TASKS_MAX = 100;
@@ -41,15 +42,18 @@ export class JobsService {
       const known = this.types.submittableNames().join(', ');
       throw invalid([{ field: 'type', description: `expected one of ${known}, got: ${type.slice(0, 100)}` }]);
     }
-    const texts = this.#taskTexts(tasks, taskType.task);
+    if (options.start_at && options.deadline && options.deadline <= options.start_at)
+      throw invalid([{ field: 'deadline', description: 'expected a time after start_at' }]);
+    const { texts, ordered } = this.#readTasks(tasks, taskType);
     const id = newJobId();
-    await this.store.submit({
+    await this.#store({
       id,
       accountId: caller.accountId,
       createdBy: caller.userId,
       type,
       options,
       total: texts.length,
+      ordered,
       chunks: planChunks(texts),
     });
     return {
@@ -61,6 +65,16 @@ export class JobsService {
       version: 1,
       results: '[]',
     };
+  }
+
+  /** Whether a deadline has passed already is for Postgres's clock to say, which a constraint does. */
+  async #store(submission: Submission): Promise<void> {
+    try {
+      await this.store.submit(submission);
+    } catch (error) {
+      if (sqlState(error) !== CHECK_VIOLATION || !submission.options.deadline) throw error;
+      throw invalid([{ field: 'deadline', description: 'expected a time to come' }]);
+    }
   }
 
   /** @throws DomainError RecordNotFound: no such job in the caller's account, or no id at all */
@@ -98,7 +112,7 @@ export class JobsService {
   }
 
   /** Each task as the JSON text that is kept, after its type's schema and the limits have passed it. */
-  #taskTexts(tasks: unknown, schema: z.ZodType): string[] {
+  #readTasks(tasks: unknown, type: TaskType): { texts: string[]; ordered: boolean } {
     if (!Array.isArray(tasks) || tasks.length === 0)
       throw invalid([{ field: 'tasks', description: 'expected an array of one task or more' }]);
     const max = this.limits.MAX_TASKS_PER_JOB;
@@ -108,27 +122,35 @@ export class JobsService {
       });
     const texts: string[] = [];
     const bad: FieldError[] = [];
+    const repeats = new RepeatFinder();
     for (const [position, task] of tasks.entries()) {
-      const problems = this.#problemsOf(task, schema, position);
-      if (typeof problems === 'string') texts.push(problems);
-      else bad.push(...problems);
+      const read = this.#readTask(task, type, position);
+      if (Array.isArray(read)) bad.push(...read);
+      else {
+        texts.push(read.text);
+        if (type.orderBy) repeats.add(type.orderBy(read.input as never));
+      }
       if (bad.length >= NAMED_TASKS_MAX) break;
     }
     if (bad.length > 0) throw invalid(bad.slice(0, NAMED_TASKS_MAX));
-    return texts;
+    return { texts, ordered: repeats.hasRepeat };
   }
 
-  /** The task's JSON text, or what is wrong with it. */
-  #problemsOf(task: unknown, schema: z.ZodType, position: number): string | FieldError[] {
+  /** The task's JSON text and what its schema makes of it, or what is wrong with it. */
+  #readTask(
+    task: unknown,
+    type: TaskType,
+    position: number,
+  ): { text: string; input: unknown } | FieldError[] {
     const field = `tasks.${position}`;
     const refuse = (description: string): FieldError[] => [{ field, description, position }];
-    const parsed = schema.safeParse(task);
+    const parsed = type.task.safeParse(task);
     if (!parsed.success) return fieldErrors(parsed.error, field).map((error) => ({ ...error, position }));
     const text = JSON.stringify(task);
     const bytes = Buffer.byteLength(text);
     if (bytes > this.limits.MAX_TASK_BYTES)
       return refuse(`expected at most ${this.limits.MAX_TASK_BYTES} bytes as JSON, got: ${bytes}`);
     const unstorable = whyNotStorable(text);
-    return unstorable === null ? text : refuse(`cannot be stored: ${unstorable}`);
+    return unstorable === null ? { text, input: parsed.data } : refuse(`cannot be stored: ${unstorable}`);
   }
 }

@@ -120,6 +120,11 @@ export interface TaskHandlerOptions {
    * connection of their own, and what they write commits with their results. Default false.
    */
   readonly transaction?: boolean;
+  /**
+   * What a task concerns, such as a ticket's id: tasks of one job with the same key take effect in the order in which they
+   * were submitted. Only a job in which a key repeats pays for that: its chunks run one after the other.
+   */
+  readonly orderBy?: (task: never) => string | number;
   /** Tasks in one call of `runBatch`, at most. Default 1,000. */
   readonly batchSize?: number;
 }

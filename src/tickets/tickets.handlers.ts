@@ -30,7 +30,12 @@ export class CreateTicketsHandler implements BatchTaskHandler<CreateTask> {
   }
 }
 
-@TaskHandler({ type: 'tickets.update', task: updateTask, transaction: true })
+@TaskHandler({
+  type: 'tickets.update',
+  task: updateTask,
+  transaction: true,
+  orderBy: (task: UpdateTask) => task.id,
+})
 export class UpdateTicketsHandler implements BatchTaskHandler<UpdateTask> {
   constructor(private readonly store: TicketsStore) {}
 
@@ -40,7 +45,12 @@ export class UpdateTicketsHandler implements BatchTaskHandler<UpdateTask> {
   }
 }
 
-@TaskHandler({ type: 'tickets.delete', task: deleteTask, transaction: true })
+@TaskHandler({
+  type: 'tickets.delete',
+  task: deleteTask,
+  transaction: true,
+  orderBy: (task: DeleteTask) => task.id,
+})
 export class DeleteTicketsHandler implements BatchTaskHandler<DeleteTask> {
   constructor(private readonly store: TicketsStore) {}
 

@@ -198,7 +198,8 @@ export class BatchRunner {
     if (work.isStopped) return;
     if (thrown instanceof CallAborted && thrown.why !== 'timeout') {
       this.#steps.push(step);
-      this.yield(); return;
+      this.yield();
+      return;
     }
     if (isRepeatable(thrown) && this.#replays < REPLAYS_MAX) {
       this.#replays += 1;

@@ -1,10 +1,11 @@
 import { Logger } from '@nestjs/common';
 import type { LaneService } from '../database/lane.service.js';
-import { printJobId, type JobState } from '../jobs/job.js';
+import { printJobId } from '../jobs/job.js';
 import { isBatchHandler, type TaskType } from '../jobs/task-types.js';
 import { BatchRunner } from './batch.runner.js';
 import type { ChunkStore, Lease } from './chunk.store.js';
 import { ChunkWork } from './chunk.work.js';
+import type { LeaseState } from './heartbeat.store.js';
 import type { Pace } from './pace.js';
 import type { Places } from './places.js';
 import { SingleRunner } from './single.runner.js';
@@ -123,7 +124,10 @@ export class ChunkExecutor {
     const work = this.#work;
     if (!work) return;
     // With nothing running, the runner ends now, and the end of the story hands the rest back.
-    if (runner.running.length === 0) { runner.yield(); return; }
+    if (runner.running.length === 0) {
+      runner.yield();
+      return;
+    }
     await work.finish(() => [
       ...work.handBack(runner.running, 1).map((chunk) => ({ ...chunk, keepsLease: true as const })),
       ...work.handBack(work.takeRest(), parts),
@@ -132,6 +136,7 @@ export class ChunkExecutor {
 
   /** Begins nothing more and hands back what has not begun. */
   drain(): void {
+    if (this.#isDraining) return;
     this.#isDraining = true;
     this.#runner?.yield();
     if (this.#runner instanceof SingleRunner) this.#spawn(this.#giveRestBack(this.#runner, 1));
@@ -143,12 +148,13 @@ export class ChunkExecutor {
   }
 
   /** What the database says of the lease as it was when it was asked, and of its job. */
-  learn(asked: Lease, held: boolean, status: JobState | null): void {
+  learn(asked: Lease, state: LeaseState): void {
     const work = this.#work;
     // A write under way ends the lease itself, or moves it to another chunk.
     if (!work || this.#isDone || work.isWriting || work.ref.chunkId !== asked.chunkId) return;
-    if (!held) this.#stop('lost');
-    else if (status !== 'working') this.#stop('ended');
+    if (state.status !== 'working') this.#stop('ended');
+    else if (!state.held) this.#stop('lost');
+    else if (state.paused) this.drain();
   }
 
   /** The heartbeat has not got through for the length of a lease: others may have the chunk by now. */

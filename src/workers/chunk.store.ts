@@ -68,7 +68,8 @@ export class ChunkStore {
   constructor(private readonly prisma: PrismaService) {}
 
   /**
-   * Leases chunks, by priority, then age of the job, until their tasks fill the places.
+   * Leases chunks, by priority, then age of the job, then position, until their tasks fill the places. Of a job whose tasks
+   * have an order, the chunk with the first position alone: the next one begins when that is gone.
    *
    * One statement. The candidates are read without locks, an index probe a type, so that neither a type that nobody
    * knows nor a long queue of another costs anything; only then are they locked, skipping what others hold.
@@ -84,20 +85,21 @@ export class ChunkStore {
                       ${types.map((t) => t.isWhole)}::boolean[], ${types.map((t) => t.taskPlaces)}::float8[])
             AS wanted (type, lane, whole, task_places)
          CROSS JOIN LATERAL (
-          SELECT job_id, id, priority FROM task_chunks
+          SELECT job_id, id, priority, first_position FROM task_chunks
            WHERE state = 'ready' AND task_chunks.type = wanted.type
-           ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}) AS c
-         ORDER BY priority DESC, job_id, id LIMIT ${CANDIDATES}
+           ORDER BY priority DESC, job_id, first_position, id LIMIT ${CANDIDATES}) AS c
+         ORDER BY priority DESC, job_id, first_position, id LIMIT ${CANDIDATES}
       ), free AS (
-        SELECT c.job_id, c.id, c.priority, lane, CASE WHEN whole THEN 1 ELSE c.size * task_places END AS places
+        SELECT c.job_id, c.id, c.priority, c.first_position, lane, CASE WHEN whole THEN 1 ELSE c.size * task_places END AS places
           FROM candidate JOIN task_chunks c USING (job_id, id) JOIN job_statuses j ON j.id = c.job_id
-         WHERE c.state = 'ready' AND j.status = 'working'
-         ORDER BY c.priority DESC, c.job_id, c.id LIMIT ${request.chunks} FOR UPDATE OF c SKIP LOCKED
+         WHERE c.state = 'ready' AND j.status = 'working' AND NOT j.paused
+           AND (NOT j.ordered OR c.first_position = (SELECT min(first_position) FROM task_chunks WHERE job_id = j.id))
+         ORDER BY c.priority DESC, c.job_id, c.first_position, c.id LIMIT ${request.chunks} FOR UPDATE OF c SKIP LOCKED
       ), placed AS (
         SELECT job_id, id, lane,
                sum(places) OVER best - places AS before,
                count(*) FILTER (WHERE lane) OVER best AS lanes
-          FROM free WINDOW best AS (ORDER BY priority DESC, job_id, id ROWS UNBOUNDED PRECEDING)
+          FROM free WINDOW best AS (ORDER BY priority DESC, job_id, first_position, id ROWS UNBOUNDED PRECEDING)
       ), claimed AS (
         UPDATE task_chunks c
            SET state = 'leased', lease_id = gen_random_uuid(), worker = ${request.worker},
@@ -114,7 +116,7 @@ export class ChunkStore {
              c.attempt::int AS attempt, c.crashes::int AS crashes, c.recorded, j.max_attempts::int AS "maxAttempts",
              j.task_timeout_seconds AS "taskTimeoutSeconds", j.started_at IS NOT NULL AS started
         FROM (VALUES (1)) AS always LEFT JOIN (claimed c JOIN job_statuses j ON j.id = c.job_id) ON true
-       ORDER BY c.priority DESC, c.job_id, c.id`;
+       ORDER BY c.priority DESC, c.job_id, c.first_position, c.id`;
     const leases = rows.filter((row): row is Row => row.leaseId !== null);
     return { leases, contended: leases.length === 0 && (rows[0]?.candidates ?? 0) > 0 };
   }

@@ -9,6 +9,14 @@ export interface LeaseState {
   readonly leaseId: string;
   readonly held: boolean;
   readonly status: JobState | null;
+  readonly paused: boolean | null;
+}
+
+/** What a worker says of itself. */
+export interface WorkerSelf {
+  readonly name: string;
+  readonly types: readonly string[];
+  readonly concurrency: number;
 }
 
 /** The heartbeat, on a connection of its own: a handler's long transaction or a full pool must not starve it. */
@@ -46,13 +54,28 @@ export class HeartbeatStore implements OnModuleDestroy {
   /** Reads what has become of the leases and their jobs: a lost lease or an ended job aborts the handlers. */
   async watch(refs: readonly LeaseRef[]): Promise<LeaseState[]> {
     const { rows } = await this.#pool.query<LeaseState>(
-      `SELECT held.lease_id::text AS "leaseId", c.id IS NOT NULL AS held, j.status
+      `SELECT held.lease_id::text AS "leaseId", c.id IS NOT NULL AS held, j.status, j.paused
          FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS held (job_id, id, lease_id)
          LEFT JOIN task_chunks c USING (job_id, id, lease_id)
          LEFT JOIN job_statuses j ON j.id = held.job_id`,
       columns(refs),
     );
     return rows;
+  }
+
+  /** Says that this worker is alive, and forgets those that have long been silent. */
+  async announce(self: WorkerSelf): Promise<void> {
+    await this.#pool.query(
+      `WITH gone AS (DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 minute' AND name <> $1)
+       INSERT INTO workers (name, types, concurrency) VALUES ($1, $2::text[], $3)
+       ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp()`,
+      [self.name, self.types, self.concurrency],
+    );
+  }
+
+  /** The worker stops. */
+  async leave(name: string): Promise<void> {
+    await this.#pool.query('DELETE FROM workers WHERE name = $1', [name]);
   }
 
   async onModuleDestroy(): Promise<void> {

@@ -1,10 +1,13 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { ChunkExecutor } from './chunk.executor.js';
 import type { Lease } from './chunk.store.js';
-import { HeartbeatStore } from './heartbeat.store.js';
+import { HeartbeatStore, type WorkerSelf } from './heartbeat.store.js';
 
 /** How often the state of the held leases and their jobs is read: a kill reaches its handlers within this. */
 const WATCH_MS = 400;
+
+/** How often the worker says that it is alive. */
+const ANNOUNCE_MS = 5_000;
 
 interface Held {
   readonly executor: ChunkExecutor;
@@ -19,31 +22,52 @@ export class Heartbeat {
   #timer: NodeJS.Timeout | null = null;
   #isBusy = false;
   #extendedAtMs = 0;
+  #announcedAtMs = -Infinity;
+  #self: WorkerSelf | null = null;
   readonly #log = new Logger('Heartbeat');
 
   constructor(private readonly store: HeartbeatStore) {}
 
-  start(executors: ReadonlySet<ChunkExecutor>, leaseMs: number): void {
+  async start(self: WorkerSelf, executors: ReadonlySet<ChunkExecutor>, leaseMs: number): Promise<void> {
+    this.#self = self;
+    await this.#announce();
     this.#executors = executors;
     this.#leaseMs = leaseMs;
     this.#extendedAtMs = performance.now();
     this.#timer = setInterval(() => void this.#beat(), Math.min(WATCH_MS, leaseMs / 5));
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
+    if (!this.#self) return;
+    await this.store.leave(this.#self.name).catch((error: unknown) => this.#warn(error));
+  }
+
+  /** Somebody has ended or paused a job: looks at once. */
+  beat(): void {
+    void this.#beat();
+  }
+
+  async #announce(): Promise<void> {
+    const nowMs = performance.now();
+    if (!this.#self || nowMs - this.#announcedAtMs < ANNOUNCE_MS) return;
+    await this.store.announce(this.#self);
+    this.#announcedAtMs = nowMs;
+  }
+
+  #warn(error: unknown): void {
+    this.#log.warn(`no heartbeat: ${error instanceof Error ? error.message : String(error)}`);
   }
 
   async #beat(): Promise<void> {
     if (this.#isBusy) return;
     const held = this.#held();
     const nowMs = performance.now();
-    if (held.length === 0) {
-      this.#extendedAtMs = nowMs;
-      return;
-    }
+    if (held.length === 0) this.#extendedAtMs = nowMs;
     this.#isBusy = true;
     try {
+      await this.#announce();
+      if (held.length === 0) return;
       if (nowMs - this.#extendedAtMs >= this.#leaseMs / 3) {
         await this.store.extend(
           held.map(({ lease }) => lease),
@@ -53,7 +77,7 @@ export class Heartbeat {
       }
       await this.#watch(held);
     } catch (error) {
-      this.#log.warn(`no heartbeat: ${error instanceof Error ? error.message : String(error)}`);
+      this.#warn(error);
       this.#loseOld();
     } finally {
       this.#isBusy = false;
@@ -72,7 +96,7 @@ export class Heartbeat {
     const byLease = new Map(states.map((state) => [state.leaseId, state]));
     for (const { executor, lease } of held) {
       const state = byLease.get(lease.leaseId);
-      if (state) executor.learn(lease, state.held, state.status);
+      if (state) executor.learn(lease, state);
     }
   }
 

@@ -1,4 +1,5 @@
 import { Prisma } from '../database/generated/client.js';
+import { endMessage } from '../jobs/end-message.sql.js';
 
 /**
  * The two statements by which a worker changes a job: flush and finish. Both are fenced: they name the lease and that the
@@ -56,12 +57,6 @@ export interface Successor {
  */
 export type Novelty = 'all-new' | 'some-new';
 
-const SEED_TIME = Prisma.sql`to_char(clock_timestamp() AT TIME ZONE 'UTC', 'Dy Mon DD HH24:MI:SS "+0000" YYYY')`;
-
-/** `Completed at Fri Apr 13 02:51:53 +0000 2012`: the seed's form. */
-export const endMessage = (word: 'Completed' | 'Failed' | 'Killed'): Prisma.Sql =>
-  Prisma.sql`${Prisma.raw(`'${word} at '`)} || ${SEED_TIME}`;
-
 /** Inserts the results of the CTE `lease` (one row, or none when the lease is lost). The first result of a position stands. */
 const insertResults = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => Prisma.sql`
   INSERT INTO job_results (job_id, index, success, result, attempts, error, task)
@@ -79,16 +74,23 @@ const insertResults = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => 
 
 const COUNTED = Prisma.sql`SELECT count(*)::int AS n, count(*) FILTER (WHERE NOT success)::int AS failed FROM recorded`;
 
-/** Adds what was counted to the job, and ends it when that was the last of it. */
+/**
+ * Adds what was counted to the job, and ends it when that was the last of it, or one failure too many: that beats the
+ * completion, also at the last task.
+ */
 const advanceJob = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => Prisma.sql`
   UPDATE job_statuses j
      SET progress = j.progress + counted.n,
          failed = j.failed + counted.failed,
          started_at = coalesce(j.started_at, lease.leased_at),
          version = j.version + 1,
-         status = CASE WHEN j.progress + counted.n = j.total THEN 'completed' ELSE 'working' END,
-         finished_at = CASE WHEN j.progress + counted.n = j.total THEN clock_timestamp() END,
-         message = CASE WHEN j.progress + counted.n = j.total THEN ${endMessage('Completed')}
+         status = CASE WHEN j.failed + counted.failed > j.max_failures THEN 'failed'
+                       WHEN j.progress + counted.n = j.total THEN 'completed' ELSE 'working' END,
+         finished_at = CASE WHEN j.failed + counted.failed > j.max_failures OR j.progress + counted.n = j.total
+                            THEN clock_timestamp() END,
+         message = CASE WHEN j.failed + counted.failed > j.max_failures
+                          THEN ${endMessage('Failed')} || ': more than ' || j.max_failures || ' tasks failed'
+                        WHEN j.progress + counted.n = j.total THEN ${endMessage('Completed')}
                         ELSE coalesce(${recorded.message}, j.message) END
     FROM counted, lease
    WHERE j.id = ${ref.jobId}::uuid AND j.status = 'working'

@@ -36,7 +36,10 @@ export class Settlement {
 
   /** Puts a task's outcome where it belongs: among the results, or among the retries. */
   settle(task: PendingTask, outcome: TaskOutcome): void {
-    if (!outcome.success) { this.#fail(task, outcome); return; }
+    if (!outcome.success) {
+      this.#fail(task, outcome);
+      return;
+    }
     const text = resultText(outcome.result);
     if ('text' in text) this.buffer.addSuccess(task.position, text.text);
     else this.#fail(task, text.failure);
@@ -48,8 +51,10 @@ export class Settlement {
   }
 
   #fail(task: PendingTask, failure: Failed): void {
-    if (!failure.retry || this.attempts >= this.lease.maxAttempts)
-      { this.buffer.addFailure(failureRecord(task.position, task.task, failure)); return; }
+    if (!failure.retry || this.attempts >= this.lease.maxAttempts) {
+      this.buffer.addFailure(failureRecord(task.position, task.task, failure));
+      return;
+    }
     const delayMs =
       failure.retryInSeconds === undefined
         ? backoffMs(this.attempts, Math.random())

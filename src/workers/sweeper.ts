@@ -1,38 +1,62 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { JobControlStore } from '../jobs/job-control.store.js';
+import { printJobId } from '../jobs/job.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { ChunkStore } from './chunk.store.js';
 
 const SWEEP_MS = 500;
 
 /**
- * What no single worker sees to: chunks whose wait is over, and chunks of workers that have died. Every worker process
- * sweeps; the statements skip what another one holds.
+ * What no single worker sees to: chunks whose wait is over, chunks of workers that have died, deadlines, the chunks of jobs
+ * that do not run, and the rows of deleted jobs. Every worker process sweeps; the statements skip what another one holds.
  */
 @Injectable()
 export class Sweeper {
   #timer: NodeJS.Timeout | null = null;
   #sweeping: Promise<void> | null = null;
+  #isWanted = false;
   readonly #log = new Logger('Sweeper');
 
-  constructor(private readonly store: ChunkStore) {}
+  constructor(
+    private readonly chunks: ChunkStore,
+    private readonly jobs: JobControlStore,
+  ) {}
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#sweeping ??= this.sweep().finally(() => (this.#sweeping = null));
-    }, SWEEP_MS);
+    this.#timer = setInterval(() => this.sweepSoon(), SWEEP_MS);
   }
 
   async stop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
     await this.#sweeping;
   }
 
-  async sweep(): Promise<void> {
+  /** Sweeps now, or once more after the sweep that is under way. */
+  sweepSoon(): void {
+    if (!this.#timer) return;
+    this.#isWanted = true;
+    this.#sweeping ??= this.#sweepWhileWanted().finally(() => (this.#sweeping = null));
+  }
+
+  async #sweepWhileWanted(): Promise<void> {
+    while (this.#isWanted) {
+      this.#isWanted = false;
+      await this.#sweep();
+    }
+  }
+
+  async #sweep(): Promise<void> {
     try {
-      const rescued = await this.store.rescue();
+      for (const id of await this.jobs.failOverdue())
+        this.#log.log(`the deadline of job ${printJobId(id)} has passed`);
+      const rescued = await this.chunks.rescue();
       if (rescued > 0) this.#log.warn(`${rescued} chunk(s) taken back from workers whose lease has run out`);
-      const promoted = await this.store.promote();
-      if (rescued + promoted > 0) await this.store.announce();
+      const promoted = await this.chunks.promote();
+      await this.jobs.park();
+      await this.jobs.unpark();
+      if (rescued + promoted > 0) await this.chunks.announce();
+      await this.jobs.purge();
     } catch (error) {
       if (isDatabaseAway(error)) return;
       this.#log.error('the sweep failed', error instanceof Error ? error.stack : String(error));

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { CONFIG, type Config } from '../config/config.js';
 import { LaneService, LANES } from '../database/lane.service.js';
+import { CHANGED_CHANNEL } from '../jobs/job-control.store.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
@@ -11,6 +12,7 @@ import { ChunkStore, type ClaimRequest } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
 import { Pace } from './pace.js';
 import { Places } from './places.js';
+import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
 
 /** Without a notification, how long until the worker looks for work by itself. */
@@ -47,6 +49,7 @@ export class WorkerService {
     private readonly store: ChunkStore,
     private readonly heartbeat: Heartbeat,
     private readonly lanes: LaneService,
+    private readonly sweeper: Sweeper,
     private readonly types: TaskTypes,
     private readonly wakeUp: WakeUp,
   ) {
@@ -56,8 +59,17 @@ export class WorkerService {
 
   async start(): Promise<void> {
     this.#isOpen = true;
-    await this.wakeUp.open({ [READY_CHANNEL]: () => this.poke() });
-    this.heartbeat.start(this.#executors, this.#leaseMs);
+    await this.wakeUp.open({
+      [READY_CHANNEL]: () => this.poke(),
+      [CHANGED_CHANNEL]: () => {
+        this.heartbeat.beat();
+        this.sweeper.sweepSoon();
+      },
+    });
+    const types = this.types.all().map(({ type }) => type);
+    const self = { name: this.name, types, concurrency: this.config.WORKER_CONCURRENCY };
+    await this.heartbeat.start(self, this.#executors, this.#leaseMs);
+    this.sweeper.start();
     this.#tick = setInterval(() => {
       for (const executor of this.#executors) executor.tick();
     }, TICK_MS);
@@ -88,8 +100,9 @@ export class WorkerService {
     await Promise.all([...this.#executors].map((executor) => executor.done));
     clearTimeout(cutShort);
     if (this.#tick) clearInterval(this.#tick);
-    this.heartbeat.stop();
+    await this.heartbeat.stop();
     await this.wakeUp.close();
+    await this.sweeper.stop();
   }
 
   async #loop(): Promise<void> {

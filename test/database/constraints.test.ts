@@ -43,6 +43,7 @@ beforeEach(async () => {
 });
 
 const job = (row: Row): Row => ({ id: JOB, account_id: 1, created_by: 1, type: 't', total: 3, ...row });
+const done = { status: 'completed', progress: 3, finished_at: 'now' };
 const another = (row: Row): Row => job({ id: JOB.replace(/1$/, '2'), ...row });
 const chunk = (row: Row): Row => ({
   ...{ job_id: JOB, account_id: 1, type: 't', priority: 0, first_position: 0, size: 3, tasks: '[1,2,3]' },
@@ -113,8 +114,29 @@ test.each<[string, string, Row]>([
   ['no attempt', 'max_attempts_is_in_range', { max_attempts: 0 }],
   ['too many attempts', 'max_attempts_is_in_range', { max_attempts: 26 }],
   ['no time for a task', 'task_timeout_is_positive', { task_timeout_seconds: 0 }],
+  ['a negative limit of failures', 'max_failures_is_a_count', { max_failures: -1 }],
+  [
+    'more failures than its limit but working',
+    'too_many_failures_end_a_job',
+    { max_failures: 0, progress: 1, failed: 1 },
+  ],
+  [
+    'more failures than its limit but completed',
+    'too_many_failures_end_a_job',
+    { ...done, max_failures: 0, failed: 1 },
+  ],
+  ['a deadline in the past', 'deadline_is_after_creation', { deadline: '2001-01-01' }],
+  ['itself as what it retries', 'a_job_is_not_its_own_retry', { retry_of: another({})['id'] }],
 ])('the database refuses a job with %s', async (_, constraint, row) => {
   await expect(insert('job_statuses', another(row))).rejects.toEqual(refusing(CHECK, constraint));
+});
+
+test('a job is retried once', async () => {
+  await insert('job_statuses', another({ retry_of: JOB }));
+  const again = another({ id: JOB.replace(/1$/, '3'), retry_of: JOB });
+  await expect(insert('job_statuses', again)).rejects.toEqual(
+    refusing(DUPLICATE, 'job_statuses_retry_of_key'),
+  );
 });
 
 test.each<[string, Row]>([

@@ -8,7 +8,6 @@ import { PrismaService } from '../../src/database/prisma.service.js';
 import { fastifyAdapter } from '../../src/http/fastify.js';
 import type { AnyTaskHandler, TaskHandlerOptions } from '../../src/jobs/task-handler.js';
 import { TaskTypes } from '../../src/jobs/task-types.js';
-import { Sweeper } from '../../src/workers/sweeper.js';
 import { WorkerService } from '../../src/workers/worker.service.js';
 
 export const PASSWORD = 'correct horse';
@@ -61,7 +60,6 @@ export class TestApp {
       app.get(TaskTypes).register(about, handler);
     if (role !== 'api') {
       await app.get(WorkerService).start();
-      app.get(Sweeper).start();
     }
     await app.listen(0, '127.0.0.1');
     return new TestApp(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'));
@@ -132,7 +130,6 @@ export class TestApp {
   async stop(): Promise<void> {
     await this.app.getHttpAdapter().getInstance().close();
     await this.app.get(WorkerService).stop();
-    await this.app.get(Sweeper).stop();
     await this.app.close();
   }
 }

@@ -22,6 +22,14 @@ export interface JobCounts {
   readonly failedResults: number;
 }
 
+interface SubmitOptions {
+  readonly type?: string;
+  readonly ordered?: boolean;
+  readonly priority?: number;
+  readonly max_attempts?: number;
+  readonly max_failures?: number;
+}
+
 /** The engine's stores on a database of their own, without a process around them, and a look at its rows. */
 export class TestEngine {
   readonly prisma: PrismaService;
@@ -68,11 +76,8 @@ export class TestEngine {
   }
 
   /** Submits a job of `total` tasks `{n: position}`. @returns its id */
-  async submit(
-    total: number,
-    options: { type?: string; priority?: number; max_attempts?: number } = {},
-  ): Promise<string> {
-    const { type = 'test.task', ...rest } = options;
+  async submit(total: number, options: SubmitOptions = {}): Promise<string> {
+    const { type = 'test.task', ordered = false, ...rest } = options;
     const id = newJobId();
     const tasks = Array.from({ length: total }, (_, n) => JSON.stringify({ n }));
     await this.jobs.submit({
@@ -82,6 +87,7 @@ export class TestEngine {
       type,
       options: jobOptions.parse(rest),
       total,
+      ordered,
       chunks: planChunks(tasks),
     });
     return id;

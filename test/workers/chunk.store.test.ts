@@ -382,3 +382,29 @@ describe('a chunk that waits', () => {
     expect(await engine.chunks.promote()).toBe(0);
   });
 });
+
+describe('a job whose tasks have an order', () => {
+  it('has one chunk claimed at a time, the one with the first position, retries included', async () => {
+    const job = await engine.submit(30, { ordered: true });
+    const first = await engine.claimOne({ places: 100 });
+    expect(await engine.claim({ places: 100 })).toHaveLength(0);
+    await engine.chunks.finish(first, recorded([0, 1, 2, 3, 4, 5, 6, 7]), [
+      successor([8, 9], { attempt: 1, delayMs: 60_000 }),
+    ]);
+    expect(await engine.claim({ places: 100 })).toHaveLength(0);
+    await engine.sql.query("UPDATE task_chunks SET visible_at = clock_timestamp() WHERE state = 'waiting'");
+    await engine.chunks.promote();
+    const retry = await engine.claim({ places: 100 });
+    expect(retry.map(positionsOf)).toEqual([[8, 9]]);
+    await engine.chunks.finish(retry[0]!, recorded([8, 9], [], 2), []);
+    expect((await engine.claim({ places: 100 })).map((lease) => lease.firstPosition)).toEqual([10]);
+    expect(await engine.counts(job)).toMatchObject({ progress: 10 });
+  });
+
+  it('holds up no other job', async () => {
+    await engine.submit(30, { ordered: true, priority: 1 });
+    const other = await engine.submit(20);
+    const leases = await engine.claim({ places: 100 });
+    expect(leases.map((lease) => lease.jobId === other)).toEqual([false, true, true]);
+  });
+});

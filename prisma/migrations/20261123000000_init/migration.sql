@@ -48,6 +48,12 @@ CREATE TABLE job_statuses (
   priority             smallint NOT NULL DEFAULT 0,
   max_attempts         smallint NOT NULL DEFAULT 3,
   task_timeout_seconds integer NOT NULL DEFAULT 30,
+  max_failures         integer,
+  start_at             timestamptz(3),
+  deadline             timestamptz(3),
+  retry_of             uuid,
+  paused               boolean NOT NULL DEFAULT false,
+  ordered              boolean NOT NULL DEFAULT false,
   total                integer NOT NULL,
   progress             integer NOT NULL DEFAULT 0,
   failed               integer NOT NULL DEFAULT 0,
@@ -67,9 +73,19 @@ CREATE TABLE job_statuses (
   CONSTRAINT an_ended_job_has_its_time CHECK ((status = 'working') = (finished_at IS NULL)),
   CONSTRAINT priority_is_in_range CHECK (priority BETWEEN -100 AND 100),
   CONSTRAINT max_attempts_is_in_range CHECK (max_attempts BETWEEN 1 AND 25),
-  CONSTRAINT task_timeout_is_positive CHECK (task_timeout_seconds > 0)
+  CONSTRAINT task_timeout_is_positive CHECK (task_timeout_seconds > 0),
+  CONSTRAINT max_failures_is_a_count CHECK (max_failures >= 0),
+  CONSTRAINT too_many_failures_end_a_job CHECK (status NOT IN ('working', 'completed') OR max_failures IS NULL OR failed <= max_failures),
+  CONSTRAINT deadline_is_after_creation CHECK (deadline > created_at),
+  CONSTRAINT a_job_is_not_its_own_retry CHECK (retry_of <> id)
 ) WITH (fillfactor = 70);
 CREATE INDEX job_statuses_account_id_id_idx ON job_statuses (account_id, id DESC);
+-- A job is retried once: whoever asks again gets the same new job.
+CREATE UNIQUE INDEX job_statuses_retry_of_key ON job_statuses (retry_of);
+-- What the sweeper looks at. None of their columns changes while a job works, so its updates stay heap-only.
+CREATE INDEX job_statuses_deadlines ON job_statuses (deadline) WHERE status = 'working' AND deadline IS NOT NULL;
+CREATE INDEX job_statuses_working ON job_statuses (id) WHERE status = 'working';
+CREATE INDEX job_statuses_cut_short ON job_statuses (finished_at) WHERE status IN ('killed', 'failed');
 
 CREATE FUNCTION refuse_to_change_an_ended_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -117,9 +133,10 @@ CREATE TABLE task_chunks (
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 -- The service never looks inside a task: uncompressed and out of line, a submission is three times as fast.
 ALTER TABLE task_chunks ALTER COLUMN tasks SET STORAGE EXTERNAL;
-CREATE INDEX task_chunks_ready ON task_chunks (type, priority DESC, job_id, id) WHERE state = 'ready';
+CREATE INDEX task_chunks_ready ON task_chunks (type, priority DESC, job_id, first_position, id) WHERE state = 'ready';
 CREATE INDEX task_chunks_waiting ON task_chunks (visible_at) WHERE state = 'waiting';
 CREATE INDEX task_chunks_leased ON task_chunks (job_id, id) WHERE state = 'leased';
+CREATE INDEX task_chunks_parked ON task_chunks (job_id, id) WHERE state = 'parked';
 
 -- Results. Insert only.
 
@@ -143,6 +160,23 @@ END $$;
 
 CREATE TRIGGER a_result_never_changes BEFORE UPDATE ON job_results
   FOR EACH ROW EXECUTE FUNCTION refuse_to_change_a_result();
+
+-- Jobs that were deleted and whose results are still being removed, in small transactions: the job goes first.
+
+CREATE TABLE deleted_jobs (
+  job_id     uuid PRIMARY KEY,
+  deleted_at timestamptz(3) NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The worker processes that are alive, by their heartbeat, and the task types they know.
+
+CREATE TABLE workers (
+  name        text PRIMARY KEY,
+  types       text[] DEFAULT '{}',
+  concurrency integer NOT NULL,
+  started_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+  seen_at     timestamptz(3) NOT NULL DEFAULT clock_timestamp()
+);
 
 -- What a fenced statement calls to undo itself: with any other way to fail, its other parts would stand.
 

@@ -14,7 +14,7 @@ import {
 } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DatabaseStartError, hasCode } from '../start-error.js';
+import { DatabaseStartError, hasCode, messageOf } from '../start-error.js';
 import { type Binaries, program } from './binaries.js';
 import { mapped, plain, type Runner, runs, user } from './runner.js';
 
@@ -81,7 +81,14 @@ export async function findHome(options: HomeOptions): Promise<Home> {
         `(unshare --user): start as an ordinary user who owns the data, or set DATABASE_URL`,
     );
   }
-  return unprivileged(options, place);
+  return unprivileged(options, place).catch((error: unknown) => {
+    // A container may hold root alone, with no other user to give anything to.
+    if (error instanceof DatabaseStartError) throw error;
+    throw new DatabaseStartError(
+      `Postgres cannot run as root, this machine refuses user namespaces (unshare --user), and running it as another ` +
+        `user fails (${messageOf(error)}): start as an ordinary user, or set DATABASE_URL`,
+    );
+  });
 }
 
 /** The user namespace, if the machine allows one and what runs in it can reach the folder and the binaries. */
