@@ -4,8 +4,10 @@ import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config/config.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DemoModule } from './demo/demo.module.js';
+import { HandlersModule } from './handlers/handlers.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ErrorFilter } from './http/error.filter.js';
+import type { TaskHandlerClass } from './jobs/task-handler.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 import { WorkersModule } from './workers/workers.module.js';
@@ -14,8 +16,15 @@ import { ConfigModule } from './config/config.module.js';
 /** The composition root: the only file that knows every room. */
 @Module({})
 export class AppModule {
-  /** @param databaseUrl of a migrated database */
-  static forRoot(config: Config, databaseUrl: string): DynamicModule {
+  /**
+   * @param databaseUrl of a migrated database
+   * @param handlers of the operator, beside the built-in ones
+   */
+  static forRoot(
+    config: Config,
+    databaseUrl: string,
+    handlers: readonly TaskHandlerClass[] = [],
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -26,6 +35,7 @@ export class AppModule {
         WorkersModule,
         TicketsModule,
         DemoModule,
+        HandlersModule.of(handlers),
         HealthModule,
       ],
       providers: [{ provide: APP_FILTER, useClass: ErrorFilter }],

@@ -72,3 +72,8 @@ export class LeaseLost extends Error {
     this.name = 'LeaseLost';
   }
 }
+
+/** The process cannot start. The message is the one sentence to print, without a stack; it never holds a secret. */
+export class StartError extends Error {
+  override readonly name: string = 'StartError';
+}

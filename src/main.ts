@@ -1,55 +1,75 @@
 import 'reflect-metadata';
-import { Logger } from '@nestjs/common';
+import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
 import { ensureFirstAdmin, type FirstAdmin } from './auth/bootstrap.js';
-import { ConfigError, parseConfig, type Config } from './config/config.js';
+import { parseConfig, type Config } from './config/config.js';
 import { openDatabase, type OpenDatabase } from './database/open-database.js';
 import { PrismaService } from './database/prisma.service.js';
-import { DatabaseStartError } from './database/start-error.js';
-import { fastifyAdapter } from './http/fastify.js';
+import { hasCode, messageOf } from './database/start-error.js';
+import { StartError } from './errors.js';
+import { loadHandlers } from './handlers/load-handlers.js';
+import { fastifyAdapter, serveOnly } from './http/fastify.js';
+import { createLoggers } from './logging/logger.js';
+import { logRequests } from './logging/request-log.js';
 import { WorkerService } from './workers/worker.service.js';
 
 /** The boot: configuration, database, roles; and the way down again. */
 
+const loggers = createLoggers();
+Logger.overrideLogger(loggers.nest);
 const log = new Logger('Tally');
+
+/** All that a worker answers: it is asked whether it lives, and nothing else. */
+const WORKER_PATHS = ['/healthz', '/readyz'];
 
 async function boot(): Promise<void> {
   const config = parseConfig(process.env);
+  const handlers = config.HANDLERS === undefined ? [] : await loadHandlers(config.HANDLERS);
   const database = await openDatabase(config, (line) => log.log(line));
   try {
-    const app = await start(config, database.url);
-    stopOnSignal(app, config, database);
+    const app = await start(config, AppModule.forRoot(config, database.url, handlers));
+    stopOnSignal(app, database);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-async function start(config: Config, databaseUrl: string): Promise<NestFastifyApplication> {
+async function start(config: Config, module: DynamicModule): Promise<NestFastifyApplication> {
   const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(config, databaseUrl),
-    adapter,
-    {
-      bodyParser: false,
-      abortOnError: false,
-      logger: ['log', 'warn', 'error', 'fatal'],
-    },
-  );
+  logRequests(adapter.getInstance(), loggers.pino);
+  if (config.ROLE === 'worker') serveOnly(adapter, WORKER_PATHS);
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    bodyParser: false,
+    abortOnError: false,
+    logger: loggers.nest,
+  });
   const admin = await ensureFirstAdmin(app.get(PrismaService), {
     email: config.ADMIN_EMAIL,
     password: config.ADMIN_PASSWORD,
   });
   await app.init();
   if (config.ROLE !== 'api') await app.get(WorkerService).start();
-  if (config.ROLE !== 'worker') {
-    await app.listen(config.PORT, config.HOST);
-    log.log(`Tally answers at ${config.PUBLIC_URL ?? (await app.getUrl())}`);
-  }
+  await listen(app, config);
   if (admin) printAdmin(admin);
   return app;
+}
+
+async function listen(app: NestFastifyApplication, config: Config): Promise<void> {
+  const isWorker = config.ROLE === 'worker';
+  if (isWorker && !config.hasPort) return;
+  try {
+    await app.listen(config.PORT, config.HOST);
+    const what = isWorker ? 'The worker answers health checks' : 'Tally answers';
+    log.log(`${what} at ${config.PUBLIC_URL ?? (await app.getUrl())}`);
+  } catch (error) {
+    const place = `${config.HOST}:${config.PORT}`;
+    if (!hasCode(error, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL')) throw error;
+    if (!isWorker) throw new StartError(`PORT: cannot listen at ${place}: ${messageOf(error)}`);
+    log.warn(`no health checks are answered: cannot listen at ${place}: ${messageOf(error)}`);
+  }
 }
 
 /** Once, and on standard output alone: the password is kept nowhere in the clear. */
@@ -61,20 +81,19 @@ function printAdmin({ email, account, password }: FirstAdmin): void {
 }
 
 /** SIGTERM and Ctrl-C: no new work, what runs gets its time, then everything is closed. A second signal ends at once. */
-function stopOnSignal(app: NestFastifyApplication, config: Config, database: OpenDatabase): void {
+function stopOnSignal(app: NestFastifyApplication, database: OpenDatabase): void {
   let isStopping = false;
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     if (isStopping) process.exit(130);
     isStopping = true;
     log.log(`${signal}: stopping`);
     try {
-      const http = config.ROLE === 'worker' ? Promise.resolve() : app.getHttpAdapter().getInstance().close();
-      await Promise.all([http, app.get(WorkerService).stop()]);
+      await Promise.all([app.getHttpAdapter().getInstance().close(), app.get(WorkerService).stop()]);
       await app.close();
       await database.close();
       process.exit(0);
     } catch (error) {
-      log.error('the stop failed', error instanceof Error ? error.stack : String(error));
+      log.error({ err: error, msg: 'the stop failed' });
       process.exit(1);
     }
   };
@@ -83,15 +102,11 @@ function stopOnSignal(app: NestFastifyApplication, config: Config, database: Ope
 
 // A promise that a handler left behind must not take the other tasks with it.
 process.on('unhandledRejection', (reason) => {
-  log.error(
-    'a promise was rejected and nobody cared',
-    reason instanceof Error ? reason.stack : String(reason),
-  );
+  log.error({ err: reason, msg: 'a promise was rejected and nobody cared' });
 });
 
 boot().catch((error: unknown) => {
-  const isExpected = error instanceof ConfigError || error instanceof DatabaseStartError;
-  if (isExpected) process.stderr.write(`${error.message}\n`);
-  else log.fatal('Tally could not be started', error instanceof Error ? error.stack : String(error));
+  if (error instanceof StartError) process.stderr.write(`${error.message}\n`);
+  else log.fatal({ err: error, msg: 'Tally could not be started' });
   process.exit(1);
 });

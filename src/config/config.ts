@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { StartError } from '../errors.js';
 
 const MIB = 1024 * 1024;
 
@@ -27,6 +28,7 @@ const environment = z.object({
     .default('.data')
     .describe('where the embedded Postgres keeps its data'),
   PUBLIC_URL: url(['http:', 'https:'], 'a URL that begins with http:// or https://')
+    .refine((text) => !/[?#]/.test(text), 'expected a URL without a query and a fragment')
     .transform((text) => text.replace(/\/+$/, ''))
     .optional()
     .describe('the origin in every url that the API answers with; unset: that of the request'),
@@ -44,6 +46,11 @@ const environment = z.object({
     .min(8, 'expected at least 8 characters')
     .optional()
     .describe("the first admin's password; unset: a generated one, printed once"),
+  HANDLERS: z
+    .string()
+    .min(1, 'expected a path')
+    .optional()
+    .describe('a directory whose ES modules export task handlers of your own'),
   LEASE_SECONDS: integer(2, 3600, 15).describe('how long a worker that says nothing keeps its tasks'),
   DRAIN_SECONDS: integer(0, 3600, 10).describe('how long running tasks may go on after SIGTERM'),
   WORKER_CONCURRENCY: integer(1, 10_000, 20).describe('tasks running at once in this process'),
@@ -58,13 +65,18 @@ const environment = z.object({
     .describe('whether demo.sleep and demo.fail may be submitted'),
 });
 
-export type Config = Readonly<z.output<typeof environment>>;
+export type Config = Readonly<
+  z.output<typeof environment> & {
+    /** Whether PORT was given: a worker answers health checks only then. */
+    readonly hasPort: boolean;
+  }
+>;
 
 /** The name under which Nest hands out the one Config of the process. */
 export const CONFIG = Symbol('CONFIG');
 
 /** A variable of the environment has a value that cannot be used. The message is the one sentence to print. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override readonly name = 'ConfigError';
 }
 
@@ -77,7 +89,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     Object.keys(environment.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])),
   );
   const parsed = environment.safeParse(given);
-  if (parsed.success) return Object.freeze(parsed.data);
+  if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
     const secret = /PASSWORD|URL/.test(key);

@@ -16,6 +16,8 @@ export interface Lane {
   readonly tx: Prisma.TransactionClient;
   /** Sends this with the COMMIT, in one round trip (see lane-client.ts). At most one a transaction. */
   commitWith(statement: Prisma.Sql): Promise<void>;
+  /** Cuts the connection, whatever runs on it: for a handler that would not let go of it. */
+  cut(): void;
 }
 
 /** The connections on which handlers with `transaction: true` write: a pool of their own, so that they starve no one. */
@@ -23,6 +25,7 @@ export interface Lane {
 export class LaneService implements OnModuleDestroy {
   readonly #pool: pg.Pool;
   readonly #prisma: PrismaClient;
+  readonly #clients = new Map<number, LaneClient>();
 
   constructor(@Inject(DATABASE_URL) url: string) {
     this.#pool = new pg.Pool({
@@ -35,6 +38,8 @@ export class LaneService implements OnModuleDestroy {
       ...({ Client: LaneClient } as object),
     });
     this.#pool.on('error', () => undefined);
+    this.#pool.on('connect', (client) => this.#clients.set(pidOf(client), client as unknown as LaneClient));
+    this.#pool.on('remove', (client) => this.#clients.delete(pidOf(client)));
     this.#prisma = new PrismaClient({ adapter: new PrismaPg(this.#pool) });
   }
 
@@ -45,12 +50,17 @@ export class LaneService implements OnModuleDestroy {
   transaction<T>(idleMs: number, work: (lane: Lane) => Promise<T>): Promise<T> {
     return this.#prisma.$transaction(
       async (tx) => {
-        // Set inside the transaction, where a transaction pooler cannot lose it.
-        await tx.$executeRawUnsafe(`SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
+        // Set inside the transaction, where a transaction pooler cannot lose it. The check lets Postgres notice that a
+        // connection was cut while it runs a statement, which it then ends.
+        const [session] = await tx.$queryRaw<{ pid: number }[]>`
+          SELECT pg_backend_pid() AS pid, 
+                 set_config('idle_in_transaction_session_timeout', ${String(idleMs)}, true),
+                 set_config('client_connection_check_interval', '500', true)`;
         const commitWith = async (statement: Prisma.Sql): Promise<void> => {
           await tx.$executeRaw(Prisma.sql`${Prisma.raw(WITH_COMMIT)} ${statement}`);
         };
-        return work({ tx, commitWith });
+        const cut = () => this.#clients.get(session?.pid ?? 0)?.destroy();
+        return work({ tx, commitWith, cut });
       },
       { timeout: NO_TIMEOUT_MS, maxWait: 10_000 },
     );
@@ -61,3 +71,7 @@ export class LaneService implements OnModuleDestroy {
     await this.#pool.end();
   }
 }
+
+/** The pid of its backend, which the types of pg leave out. */
+const pidOf = (client: pg.PoolClient | pg.Client): number =>
+  (client as unknown as { processID: number }).processID;

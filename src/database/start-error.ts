@@ -1,8 +1,10 @@
+import { StartError } from '../errors.js';
+
 /**
  * The database cannot be used, and another try by itself will not help. The message is the sentence to print at start,
  * without a stack; it never holds a password.
  */
-export class DatabaseStartError extends Error {
+export class DatabaseStartError extends StartError {
   override readonly name = 'DatabaseStartError';
 }
 

@@ -57,14 +57,14 @@ function understand(thrown: unknown, request: FastifyRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
   const known = fromFramework(thrown, request);
   if (known) return known;
-  const what = `${request.method} ${pathOf(request)}`;
+  const about = { request: request.id, method: request.method, path: pathOf(request) };
   if (isDatabaseAway(thrown)) {
-    log.error(`database away: ${what}: ${messageOf(thrown)}`);
+    log.error({ ...about, msg: `the database is away: ${messageOf(thrown)}` });
     return new DomainError('Unavailable', 'The database cannot be reached', {
       retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
     });
   }
-  log.error(`${what} failed`, thrown instanceof Error ? thrown.stack : String(thrown));
+  log.error({ ...about, err: thrown, msg: 'a request failed' });
   return new DomainError('InternalError', 'Something went wrong here');
 }
 
@@ -89,8 +89,7 @@ function fromFramework(thrown: unknown, request: FastifyRequest): DomainError | 
   const status = thrown instanceof HttpException ? thrown.getStatus() : statusCode;
   switch (status) {
     case 404:
-    // A path parameter longer than any id (Fastify calls it 414).
-    case 414:
+    case 414: // A path parameter longer than any id.
       return new DomainError('RecordNotFound', 'Not found');
     case 405:
       return new DomainError('MethodNotAllowed', 'This method is not allowed here');

@@ -1,5 +1,6 @@
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { DomainError, notFound } from '../errors.js';
 import { answerClientError } from './client-error.js';
@@ -25,6 +26,7 @@ export function rewriteUrl(request: Pick<IncomingMessage, 'url'>): string {
 export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: maxBodyBytes,
+    genReqId: () => randomUUID(),
     rewriteUrl,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     // A client that opens a connection and says nothing does not keep it.
@@ -51,6 +53,7 @@ export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
         return;
       }
       try {
+        refuseEncoded(request);
         done(null, parseJson(body));
       } catch (error) {
         done(error as Error);
@@ -58,6 +61,13 @@ export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
     },
   );
   return adapter;
+}
+
+/** Answers these paths alone; all others are unknown. */
+export function serveOnly(adapter: FastifyAdapter, paths: readonly string[]): void {
+  adapter.getInstance().addHook('onRequest', (request, _, done) => {
+    done(paths.includes(request.url.split('?', 1)[0] ?? '') ? undefined : notFound());
+  });
 }
 
 /** Before the body is read: 405 for a method that a known path does not have, 404 for a path that is not known. */
@@ -74,4 +84,11 @@ function refuseUnknownPaths(instance: FastifyInstance): void {
       `Expected one of ${allowed.join(', ')} here, got: ${request.method}`,
     );
   });
+}
+
+/** Compressed bytes are no JSON, and their sender had better read that than a complaint about UTF-8. */
+function refuseEncoded(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity')
+    throw new DomainError('UnsupportedMediaType', 'Expected a JSON body without a Content-Encoding');
 }

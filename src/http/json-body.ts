@@ -12,7 +12,7 @@ export const MAX_BODY_DEPTH = 200;
  * What a value may say and cannot be kept: NUL and half of a surrogate pair (Postgres stores neither), and numbers so large
  * that JSON.parse makes them Infinity (which JSON cannot say again). Rare in the text, so the walk below is too.
  */
-const SUSPICIOUS = /\\u(?:0000|d[89a-f])|\de\+?\d{3}|\b\d{200}/i;
+const SUSPICIOUS = /\\u(?:0000|d[89a-f])|(?:^|[[:,\s])-?\d(?:[\d.]{0,199}e\+?\d{3}|[\d.]{199})/i;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 

@@ -5,12 +5,19 @@ import { JOB_STATES } from './job.js';
 
 const METADATA_BYTES = 4096;
 
+/** Kept as it came: z.record would copy it, less any key `__proto__`. */
 const metadata = z
-  .record(z.string(), z.json(), 'expected an object')
+  .unknown()
+  .meta({ type: 'object' })
+  .refine((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+    error: 'expected an object',
+    abort: true,
+  })
   .refine(
     (value) => Buffer.byteLength(JSON.stringify(value)) <= METADATA_BYTES,
     'expected at most 4 KiB as JSON',
-  );
+  )
+  .transform((value) => value as Readonly<Record<string, unknown>>);
 
 const integerBetween = (min: number, max: number) => {
   const expected = `expected a whole number from ${min} to ${max}`;
@@ -45,10 +52,15 @@ export const submissionHead = z.strictObject({
   ...jobOptions.shape,
 });
 
+/** Postgres cannot even look for a NUL. */
+const filterText = z
+  .string('expected one value')
+  .refine((text) => !text.includes('\0'), 'expected text without NUL characters');
+
 export const jobFilters = {
   'filter[status]': z.enum(JOB_STATES, `expected one of ${JOB_STATES.join(', ')}`).optional(),
-  'filter[type]': z.string('expected one value').optional(),
-  'filter[name]': z.string('expected one value').optional(),
+  'filter[type]': filterText.optional(),
+  'filter[name]': filterText.optional(),
 };
 
 export interface JobFilter {

@@ -146,9 +146,9 @@ export class JobStore {
     const backwards = page.before !== undefined;
     const where = [
       Prisma.sql`j.account_id = ${accountId}`,
-      ...(filter.status ? [Prisma.sql`j.status = ${filter.status}`] : []),
-      ...(filter.type ? [Prisma.sql`j.type = ${filter.type}`] : []),
-      ...(filter.name ? [Prisma.sql`j.name = ${filter.name}`] : []),
+      ...(filter.status !== undefined ? [Prisma.sql`j.status = ${filter.status}`] : []),
+      ...(filter.type !== undefined ? [Prisma.sql`j.type = ${filter.type}`] : []),
+      ...(filter.name !== undefined ? [Prisma.sql`j.name = ${filter.name}`] : []),
       ...(page.after !== undefined ? [Prisma.sql`j.id < ${page.after}::uuid`] : []),
       ...(page.before !== undefined ? [Prisma.sql`j.id > ${page.before}::uuid`] : []),
     ];
@@ -167,7 +167,8 @@ export class JobStore {
              j.start_at AS "startAt", j.deadline, j.retry_of::text AS "retryOf",
              (SELECT id::text FROM job_statuses WHERE retry_of = j.id) AS "retriedBy",
              CASE WHEN j.status = 'working' AND j.progress > 0 THEN
-               ceil(extract(epoch FROM clock_timestamp() - j.started_at) * (j.total - j.progress) / j.progress)::int
+               least(2147483647,
+                     ceil(extract(epoch FROM clock_timestamp() - j.started_at) * (j.total - j.progress) / j.progress))::int
              END AS "etaSeconds"
         FROM (SELECT * FROM job_statuses j WHERE ${where} ORDER BY ${order} LIMIT ${limit}) j
         JOIN users u ON u.id = j.created_by

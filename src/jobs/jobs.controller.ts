@@ -12,6 +12,7 @@ import {
   Res,
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { Origin } from '../http/origin.js';
@@ -22,6 +23,9 @@ import { jobListQuery, JSON_UTF8 } from './job-statuses.controller.js';
 import { jobView, statusJson, statusUrl } from './job-status.view.js';
 import { JobControlService } from './job-control.service.js';
 import { JobsService } from './jobs.service.js';
+
+/** A JSON submission says all in its body; an option in the query would otherwise be ignored in silence. */
+const noQuery = z.strictObject({});
 
 /** The full resource and submissions. */
 @Controller('api/v2/jobs')
@@ -39,8 +43,10 @@ export class JobsController {
     @Caller() caller: Principal,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
+    @Query() query: unknown,
     @Body() body: unknown,
   ) {
+    parseInput(noQuery, query);
     const row = await this.jobs.submit(caller, body);
     const origin = this.origin.of(request);
     void reply.header('Location', statusUrl(origin, row.id));

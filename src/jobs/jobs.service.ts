@@ -14,6 +14,8 @@ import { TaskTypes, type TaskType } from './task-types.js';
 
 /** Bad tasks that an answer names, at most. */
 const NAMED_TASKS_MAX = 100;
+/** Complaints about one of them, at most. */
+const NAMED_FIELDS_MAX = 10;
 
 type Limits = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'RESULTS_INLINE_MAX'>;
 
@@ -40,7 +42,9 @@ export class JobsService {
     const taskType = this.types.submittable(type);
     if (!taskType) {
       const known = this.types.submittableNames().join(', ');
-      throw invalid([{ field: 'type', description: `expected one of ${known}, got: ${type.slice(0, 100)}` }]);
+      throw invalid([
+        { field: 'type', description: `expected one of ${known}, got: ${type.slice(0, 100).toWellFormed()}` },
+      ]);
     }
     if (options.start_at && options.deadline && options.deadline <= options.start_at)
       throw invalid([{ field: 'deadline', description: 'expected a time after start_at' }]);
@@ -121,18 +125,18 @@ export class JobsService {
         extra: { max_count: max },
       });
     const texts: string[] = [];
-    const bad: FieldError[] = [];
+    const bad: FieldError[][] = [];
     const repeats = new RepeatFinder();
     for (const [position, task] of tasks.entries()) {
       const read = this.#readTask(task, type, position);
-      if (Array.isArray(read)) bad.push(...read);
+      if (Array.isArray(read)) bad.push(read.slice(0, NAMED_FIELDS_MAX));
       else {
         texts.push(read.text);
         if (type.orderBy) repeats.add(type.orderBy(read.input as never));
       }
       if (bad.length >= NAMED_TASKS_MAX) break;
     }
-    if (bad.length > 0) throw invalid(bad.slice(0, NAMED_TASKS_MAX));
+    if (bad.length > 0) throw invalid(bad.flat());
     return { texts, ordered: repeats.hasRepeat };
   }
 

@@ -1,4 +1,4 @@
-import { SetMetadata } from '@nestjs/common';
+import 'reflect-metadata';
 import type { z } from 'zod';
 import type { Prisma } from '../database/generated/client.js';
 
@@ -108,7 +108,7 @@ export interface BatchTaskHandler<Task = unknown> {
   runBatch(tasks: readonly Task[], context: BatchContext): Promise<readonly TaskOutcome[]>;
 }
 
-export type AnyTaskHandler = SingleTaskHandler | BatchTaskHandler;
+export type AnyTaskHandler = SingleTaskHandler<never> | BatchTaskHandler<never>;
 
 export interface TaskHandlerOptions {
   /** The `type` of a job: `tickets.update`. */
@@ -129,8 +129,22 @@ export interface TaskHandlerOptions {
   readonly batchSize?: number;
 }
 
-export const TASK_HANDLER = 'tally:task-handler';
+const TASK_HANDLER = Symbol.for('tally:task-handler');
 
-/** Declares a class as the handler of one task type. The class is a Nest provider and may inject what it needs. */
-export const TaskHandler = (options: TaskHandlerOptions): ClassDecorator =>
-  SetMetadata(TASK_HANDLER, options);
+/** A class of handlers. */
+export type TaskHandlerClass = new (...args: never[]) => AnyTaskHandler;
+
+/**
+ * Declares a class as the handler of one task type: as a decorator, or called with the class where there are no decorators.
+ * The class is a Nest provider and may inject what it needs.
+ */
+export const TaskHandler =
+  (options: TaskHandlerOptions) =>
+  <Class extends TaskHandlerClass>(handler: Class): Class => {
+    Reflect.defineMetadata(TASK_HANDLER, options, handler);
+    return handler;
+  };
+
+/** What a class was declared to handle; undefined: it is no handler. */
+export const handlerOptions = (handler: object): TaskHandlerOptions | undefined =>
+  Reflect.getMetadata(TASK_HANDLER, handler) as TaskHandlerOptions | undefined;

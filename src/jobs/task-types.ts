@@ -1,8 +1,9 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { CONFIG, type Config } from '../config/config.js';
+import { StartError } from '../errors.js';
 import {
-  TASK_HANDLER,
+  handlerOptions,
   type AnyTaskHandler,
   type BatchTaskHandler,
   type SingleTaskHandler,
@@ -31,24 +32,24 @@ export class TaskTypes implements OnModuleInit {
     for (const provider of this.discovery.getProviders()) {
       const instance: unknown = provider.instance;
       if (!provider.metatype || typeof instance !== 'object' || instance === null) continue;
-      const options = Reflect.getMetadata(TASK_HANDLER, provider.metatype) as TaskHandlerOptions | undefined;
+      const options = handlerOptions(provider.metatype);
       if (options) this.register(options, instance);
     }
   }
 
-  /** @throws Error when the class is no handler, or its type is already taken */
+  /** @throws StartError when the class is no handler, or its type is already taken */
   register(options: TaskHandlerOptions, instance: object): void {
     const name = instance.constructor.name;
     if (!/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/.test(options.type))
-      throw new Error(`${name}: expected a task type such as orders.import, got: ${options.type}`);
+      throw new StartError(`${name}: expected a task type such as orders.import, got: ${options.type}`);
     const taken = this.#types.get(options.type);
     if (taken)
-      throw new Error(
+      throw new StartError(
         `Task type ${options.type} has two handlers: ${taken.handler.constructor.name} and ${name}`,
       );
     const handler = instance as Partial<SingleTaskHandler> & Partial<BatchTaskHandler>;
     if ((typeof handler.run === 'function') === (typeof handler.runBatch === 'function'))
-      throw new Error(`${name}: expected a handler of ${options.type} to have either run or runBatch`);
+      throw new StartError(`${name}: expected a handler of ${options.type} to have either run or runBatch`);
     this.#types.set(options.type, { ...options, handler: instance as AnyTaskHandler });
   }
 

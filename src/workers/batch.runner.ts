@@ -16,6 +16,8 @@ const COMMIT_EVERY_MS = 250;
 /** Times that work is begun anew for a deadlock or a cut connection before that counts as its failure. */
 const REPLAYS_MAX = 10;
 const REPLAY_PAUSE_MS = 50;
+/** How long an aborted handler may keep its connection busy. */
+const LET_GO_MS = 500;
 
 /** A transaction was given up for the sake of one task: the others lost their work in it and run again. */
 class TaskGaveOut extends Error {
@@ -39,6 +41,7 @@ export class BatchRunner {
   #isYielding = false;
   #steps: PendingTask[][] = [];
   #replays = 0;
+  #lane: Lane | null = null;
 
   constructor(
     private readonly work: ChunkWork,
@@ -105,17 +108,24 @@ export class BatchRunner {
   async #inLane(step: PendingTask[]): Promise<boolean> {
     const { work } = this;
     const done = await work.write(() =>
-      this.lanes.transaction(this.idleMs, async (lane) => {
-        const settlement = new Settlement(work.lease);
-        const rest = isBatchHandler(work.type.handler)
-          ? await this.#batchInLane(step, lane, settlement)
-          : await this.#singlesInLane(step, lane, settlement);
-        const isLast = rest.length === 0 && this.#steps.length === 0 && work.waiting === 0;
-        const ends = isLast && work.settlement.isEmpty;
-        const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
-        await work.store.recordWithCommit(lane, work.ref, settlement.takeResults(), end);
-        return { settlement, rest, ends };
-      }),
+      this.lanes
+        .transaction(this.idleMs, async (lane) => {
+          this.#lane = lane;
+          const settlement = new Settlement(work.lease);
+          const rest = isBatchHandler(work.type.handler)
+            ? await this.#batchInLane(step, lane, settlement)
+            : await this.#singlesInLane(step, lane, settlement);
+          const isLast = rest.length === 0 && this.#steps.length === 0 && work.waiting === 0;
+          const ends = isLast && work.settlement.isEmpty;
+          work.isEnding = ends;
+          const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
+          await work.store.recordWithCommit(lane, work.ref, settlement.takeResults(), end);
+          return { settlement, rest, ends };
+        })
+        .finally(() => {
+          this.#lane = null;
+          work.isEnding = false;
+        }),
     );
     if (!done) return false;
     work.settlement.adoptRetries(done.settlement);
@@ -150,7 +160,7 @@ export class BatchRunner {
     const context = new SingleContext(work, lane.tx, task.position);
     let outcome: TaskOutcome;
     try {
-      outcome = toOutcome(await this.#call(context, 1, () => handler.run(task.input, context)));
+      outcome = toOutcome(await this.#call(context, 1, () => handler.run(task.input as never, context)));
     } catch (error) {
       // Its call may go on using this transaction behind our back, or the transaction itself has failed: give it up.
       if (error instanceof CallAborted || isRepeatable(error)) throw new TaskGaveOut(task, error);
@@ -171,7 +181,7 @@ export class BatchRunner {
       step.map((task) => task.position),
     );
     const inputs = step.map((task) => task.input);
-    const outcomes = await this.#call(context, step.length, () => handler.runBatch(inputs, context));
+    const outcomes = await this.#call(context, step.length, () => handler.runBatch(inputs as never, context));
     if (!Array.isArray(outcomes) || outcomes.length !== step.length)
       throw new TypeError(`The handler returned other than ${step.length} outcomes for ${step.length} tasks`);
     return outcomes.map(toOutcome);
@@ -184,9 +194,20 @@ export class BatchRunner {
     work.calls.add(call);
     try {
       return await call.settled;
+    } catch (error) {
+      if (error instanceof CallAborted) this.#cutSoon();
+      throw error;
     } finally {
       work.calls.delete(call);
     }
+  }
+
+  /** An aborted handler may leave a statement running, and the ROLLBACK would wait for it: cuts its connection then. */
+  #cutSoon(): void {
+    const lane = this.#lane;
+    setTimeout(() => {
+      if (lane !== null && lane === this.#lane) lane.cut();
+    }, LET_GO_MS).unref();
   }
 
   /** The step was undone: decides what of it runs again, and how. */

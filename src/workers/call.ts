@@ -86,10 +86,12 @@ export class Call<T> implements OpenCall {
   #watchForDeafness(reason: CallAborted): void {
     this.#deaf = setTimeout(() => {
       const { lease } = this;
-      logger.warn(
-        `a handler of ${lease.type} ignores its signal and runs on after ${reason.message}: ` +
-          `job ${this.context.jobId} account ${lease.accountId}`,
-      );
+      logger.warn({
+        job: this.context.jobId,
+        account: lease.accountId,
+        type: lease.type,
+        msg: `a handler ignores its signal and runs on: ${reason.message}`,
+      });
     }, DEAF_AFTER_MS);
     this.#deaf.unref();
   }

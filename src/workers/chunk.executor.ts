@@ -150,10 +150,10 @@ export class ChunkExecutor {
   /** What the database says of the lease as it was when it was asked, and of its job. */
   learn(asked: Lease, state: LeaseState): void {
     const work = this.#work;
-    // A write under way ends the lease itself, or moves it to another chunk.
-    if (!work || this.#isDone || work.isWriting || work.ref.chunkId !== asked.chunkId) return;
+    if (!work || this.#isDone) return;
+    const isLost = !state.held && !work.isEnding && work.ref.chunkId === asked.chunkId;
     if (state.status !== 'working') this.#stop('ended');
-    else if (!state.held) this.#stop('lost');
+    else if (isLost) this.#stop('lost');
     else if (state.paused) this.drain();
   }
 
@@ -174,10 +174,13 @@ export class ChunkExecutor {
   /** A fault of ours or of the database, not of a handler: the chunk is dropped, and runs again when its lease is over. */
   #report(error: unknown): void {
     const { jobId, accountId, chunkId } = this.lease;
-    log.error(
-      `chunk ${chunkId} of job ${printJobId(jobId)} account ${accountId} could not be carried on`,
-      error instanceof Error ? error.stack : String(error),
-    );
+    log.error({
+      job: printJobId(jobId),
+      account: accountId,
+      chunk: String(chunkId),
+      err: error,
+      msg: 'a chunk could not be carried on',
+    });
     this.#stop('ended');
   }
 }

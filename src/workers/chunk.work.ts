@@ -21,6 +21,8 @@ export class ChunkWork implements ChunkVoice {
   readonly settlement: Settlement;
   readonly calls = new Set<OpenCall>();
   readonly startedAtMs = performance.now();
+  /** A record is under way that ends the lease or moves it to another chunk: that it is gone is no loss then. */
+  isEnding = false;
   #ref: Lease;
   #queue: PendingTask[] = [];
   #next = 0;
@@ -106,11 +108,13 @@ export class ChunkWork implements ChunkVoice {
    */
   async finish(handBack: () => readonly Successor[]): Promise<void> {
     await this.write(async () => {
+      this.isEnding = true;
       const recorded = this.settlement.takeResults();
       const successors = [...this.settlement.takeRetries(), ...handBack()];
       const kept = await this.#persist(() => this.store.finish(this.#ref, recorded, successors));
       if (typeof kept === 'bigint') this.#ref = { ...this.#ref, chunkId: kept };
       else this.#stopped ??= 'ended';
+      this.isEnding = false;
     });
   }
 
@@ -138,9 +142,13 @@ export class ChunkWork implements ChunkVoice {
     this.#stopped = why;
     if (why === 'lost') {
       const { jobId, accountId } = this.lease;
-      log.warn(
-        `lease lost: chunk ${this.#ref.chunkId} of job ${printJobId(jobId)} account ${accountId} is dropped`,
-      );
+      const chunk = String(this.#ref.chunkId);
+      log.warn({
+        job: printJobId(jobId),
+        account: accountId,
+        chunk,
+        msg: 'the lease is lost, its chunk is dropped',
+      });
     }
     for (const call of this.calls) call.abort(why);
   }

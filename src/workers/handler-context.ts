@@ -58,11 +58,11 @@ class CallContext implements HandlerContext {
   }
 
   get log(): TaskLog {
-    const about = `job ${this.jobId} account ${this.accountId} type ${this.voice.lease.type}`;
+    const about = { job: this.jobId, account: this.accountId, type: this.voice.lease.type };
     return {
-      info: (message) => logger.log(`${message} (${about})`),
-      warn: (message) => logger.warn(`${message} (${about})`),
-      error: (message) => logger.error(`${message} (${about})`),
+      info: (msg) => logger.log({ ...about, msg }),
+      warn: (msg) => logger.warn({ ...about, msg }),
+      error: (msg) => logger.error({ ...about, msg }),
     };
   }
 

@@ -23,6 +23,7 @@ export class Heartbeat {
   #isBusy = false;
   #extendedAtMs = 0;
   #announcedAtMs = -Infinity;
+  #beatenAtMs = -Infinity;
   #self: WorkerSelf | null = null;
   readonly #log = new Logger('Heartbeat');
 
@@ -43,6 +44,11 @@ export class Heartbeat {
     await this.store.leave(this.#self.name).catch((error: unknown) => this.#warn(error));
   }
 
+  /** Whether it has got through within the length of a lease. */
+  get isWell(): boolean {
+    return performance.now() - this.#beatenAtMs < Math.max(this.#leaseMs, 2 * ANNOUNCE_MS);
+  }
+
   /** Somebody has ended or paused a job: looks at once. */
   beat(): void {
     void this.#beat();
@@ -53,6 +59,7 @@ export class Heartbeat {
     if (!this.#self || nowMs - this.#announcedAtMs < ANNOUNCE_MS) return;
     await this.store.announce(this.#self);
     this.#announcedAtMs = nowMs;
+    this.#beatenAtMs = nowMs;
   }
 
   #warn(error: unknown): void {

@@ -49,7 +49,7 @@ export class Sweeper {
   async #sweep(): Promise<void> {
     try {
       for (const id of await this.jobs.failOverdue())
-        this.#log.log(`the deadline of job ${printJobId(id)} has passed`);
+        this.#log.log({ job: printJobId(id), msg: 'the deadline has passed' });
       const rescued = await this.chunks.rescue();
       if (rescued > 0) this.#log.warn(`${rescued} chunk(s) taken back from workers whose lease has run out`);
       const promoted = await this.chunks.promote();
@@ -59,7 +59,7 @@ export class Sweeper {
       await this.jobs.purge();
     } catch (error) {
       if (isDatabaseAway(error)) return;
-      this.#log.error('the sweep failed', error instanceof Error ? error.stack : String(error));
+      this.#log.error({ err: error, msg: 'the sweep failed' });
     }
   }
 }

@@ -77,6 +77,11 @@ export class WorkerService {
     this.#log.log(`worker ${this.name} runs up to ${this.config.WORKER_CONCURRENCY} tasks at once`);
   }
 
+  /** False while this process has a worker whose heartbeat does not get through. True where it has none. */
+  get isWell(): boolean {
+    return !this.#isOpen || this.heartbeat.isWell;
+  }
+
   /** There may be work, or room: look again. */
   poke(): void {
     this.#wasPoked = true;

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => served.stop());
 
 const call = (...parameters: Parameters<Served['app']['call']>) => served.app.call(...parameters);
-const send = (target: string | Buffer) => raw(served.app.origin, target);
+const send = (bytes: string | Buffer, how = {}) => raw(served.app.origin, bytes, how);
 
 /** The same shape as expectError wants, of what came over a bare connection. */
 function expectRawError(answer: { head: string; body: string }, word: string): void {
@@ -89,6 +89,12 @@ describe('a body is refused', () => {
     expectError(answer, 415, 'UnsupportedMediaType');
   });
 
+  test('compressed with 415', async () => {
+    const answer = await call('POST', JOBS, user, sleepJob(), { 'content-encoding': 'gzip' });
+    expectError(answer, 415, 'UnsupportedMediaType');
+    expect(answer.body.description).toContain('Content-Encoding');
+  });
+
   test('without a content type with 415', async () => {
     const response = await fetch(served.app.origin + JOBS, {
       method: 'POST',
@@ -113,6 +119,11 @@ describe('a body is refused', () => {
     expectError(answer, 413, 'PayloadTooLarge');
     expect(answer.body.description).toContain('5000 bytes');
     expect(await rowsLeft(served.app)).toBe(before);
+  });
+
+  test('over MAX_BODY_BYTES with 413 that arrives, also while much is still on its way', async () => {
+    for (let round = 0; round < 3; round += 1)
+      expectError(await call('POST', JOBS, user, 'x'.repeat(20_000_000)), 413, 'PayloadTooLarge');
   });
 
   test('over MAX_BODY_BYTES with 413, also when its length is not announced', async () => {
@@ -143,7 +154,7 @@ describe('a body is refused', () => {
     const body = JSON.stringify(sleepJob());
     const head = ['POST /api/v2/jobs.json HTTP/1.1', 'Host: x', `Authorization: ${authorizationOf(user)}`];
     const announced = ['Content-Type: application/json', `Content-Length: ${body.length + 1}`];
-    const answer = await send([...head, ...announced, '', body].join('\r\n'));
+    const answer = await send([...head, ...announced, '', body].join('\r\n'), { thenClose: true });
     expect(answer.status).toBe(400);
     expectRawError(answer, 'InvalidRequest');
     expect(await rowsLeft(served.app)).toBe(before);

@@ -22,7 +22,7 @@ export const ANYTHING = {
 export interface Served {
   readonly app: TestApp;
   readonly user: TestUser;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** @param options role 'api' unless said otherwise: what is submitted stays as it is */
@@ -55,8 +55,11 @@ export function expectInvalid(
 }
 
 /** Rows that submissions leave behind. */
-export const rowsLeft = async (app: TestApp): Promise<number> =>
-  (await app.prisma.jobStatus.count()) + (await app.prisma.taskChunk.count());
+export async function rowsLeft(app: TestApp): Promise<number> {
+  const [row] = await app.prisma.$queryRaw<{ rows: number }[]>`
+    SELECT ((SELECT count(*) FROM job_statuses) + (SELECT count(*) FROM task_chunks))::int AS rows`;
+  return row!.rows;
+}
 
 export const sleepJob = (total = 1, more: object = {}) => ({
   type: 'demo.sleep',
@@ -83,11 +86,16 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** Sends these bytes as they are and no more, and reads until the server closes; for what fetch would not send. */
-export async function raw(origin: string, request: string | Buffer): Promise<RawAnswer> {
+/** Sends these bytes as they are, and reads until the server closes; for what fetch would not send. */
+export async function raw(
+  origin: string,
+  request: string | Buffer,
+  { thenClose = false } = {},
+): Promise<RawAnswer> {
   const { hostname, port } = new URL(origin);
   const socket = connect(Number(port), hostname);
-  socket.end(request);
+  if (thenClose) socket.end(request);
+  else socket.write(request);
   const answer = await text(socket);
   const end = answer.indexOf('\r\n\r\n');
   return {

@@ -44,7 +44,7 @@ describe('a JSON body', () => {
         if (isStorable(value)) expect(parse(printed)).toEqual(JSON.parse(printed));
         else expect(complaintOf(printed)).toMatch(/expected text without NUL characters and lone surrogates/);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 

@@ -62,7 +62,7 @@ describe('JSON text', () => {
       fc.property(json, (value) => {
         expect(whyNotStorable(JSON.stringify(value)) !== null).toBe(hasUnstorable(value));
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 

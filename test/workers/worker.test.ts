@@ -1,40 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { z } from 'zod';
-import {
-  failed,
-  succeeded,
-  type BatchContext,
-  type TaskContext,
-  type TaskHandlerOptions,
-  type TaskOutcome,
-} from '../../src/jobs/task-handler.js';
+import { failed, succeeded, type TaskContext, type TaskOutcome } from '../../src/jobs/task-handler.js';
 import { HeartbeatStore } from '../../src/workers/heartbeat.store.js';
 import { TestApp, type TestHandler, type TestUser } from '../support/app.js';
+import { batch, single, tasks, type Task } from '../support/handlers.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait-for.js';
-
-interface Task {
-  readonly n: number;
-}
-
-/** A handler of `test.task` that does as the test says. */
-const single = (
-  run: (task: Task, context: TaskContext) => Promise<TaskOutcome> | TaskOutcome,
-  more: Partial<TaskHandlerOptions> = {},
-): TestHandler => ({
-  options: { type: 'test.task', task: z.object({ n: z.number() }), ...more },
-  handler: { run },
-});
-
-const batch = (
-  runBatch: (tasks: readonly Task[], context: BatchContext) => Promise<readonly TaskOutcome[]>,
-  more: Partial<TaskHandlerOptions> = {},
-): TestHandler => ({
-  options: { type: 'test.task', task: z.object({ n: z.number() }), ...more },
-  handler: { runBatch: (tasks, context) => runBatch(tasks as Task[], context) },
-});
-
-const tasks = (total: number): Task[] => Array.from({ length: total }, (_, n) => ({ n }));
 
 let database: TestDatabase;
 let apps: TestApp[] = [];

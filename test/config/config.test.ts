@@ -1,0 +1,95 @@
+import { describe, expect, test } from '@jest/globals';
+import { ConfigError, parseConfig } from '../../src/config/config.js';
+
+/** The one sentence that stops the start. */
+function complaintOf(env: Record<string, string>): string {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  return 'none';
+}
+
+describe('the configuration', () => {
+  test('has the defaults of the contract', () => {
+    expect(parseConfig({})).toMatchObject({
+      PORT: 3000,
+      HOST: '127.0.0.1',
+      DATA_DIR: '.data',
+      ROLE: 'all',
+      LEASE_SECONDS: 15,
+      DRAIN_SECONDS: 10,
+      RESULTS_INLINE_MAX: 1_000,
+      MAX_TASKS_PER_JOB: 1_000_000,
+      MAX_TASK_BYTES: 65_536,
+      MAX_BODY_BYTES: 33_554_432,
+      DEMO_TASKS: false,
+    });
+    expect(parseConfig({}).DATABASE_URL).toBeUndefined();
+    expect(parseConfig({}).PUBLIC_URL).toBeUndefined();
+  });
+
+  test('takes an empty variable as one that is not set, and leaves those of others alone', () => {
+    expect(parseConfig({ PORT: '', PUBLIC_URL: '', DEMO_TASKS: '', PATH: '/bin' })).toEqual(parseConfig({}));
+  });
+
+  test('cannot be changed', () => {
+    expect(Object.isFrozen(parseConfig({}))).toBe(true);
+  });
+
+  test.each([
+    ['https://example.com/', 'https://example.com'],
+    ['https://example.com/tally//', 'https://example.com/tally'],
+    ['http://localhost:3000', 'http://localhost:3000'],
+  ])('reads PUBLIC_URL=%s', (given, expected) => {
+    expect(parseConfig({ PUBLIC_URL: given }).PUBLIC_URL).toBe(expected);
+  });
+
+  test('writes the first admin as users are written', () => {
+    expect(parseConfig({ ADMIN_EMAIL: 'Ann@Example.com' }).ADMIN_EMAIL).toBe('ann@example.com');
+  });
+});
+
+describe('a value that cannot be used is named with what was expected', () => {
+  test.each([
+    ['PORT', 'x', 'expected a whole number from 0 to 65535, got: x'],
+    ['PORT', '65536', 'expected a whole number from 0 to 65535, got: 65536'],
+    ['PORT', '80.5', 'expected a whole number'],
+    ['PORT', '0x50', 'expected a whole number'],
+    ['PORT', '1e3', 'expected a whole number'],
+    ['PORT', ' 80', 'expected a whole number'],
+    ['ROLE', 'both', 'expected all, api or worker, got: both'],
+    ['DEMO_TASKS', 'yes', 'expected true or false, got: yes'],
+    ['LEASE_SECONDS', '1', 'expected a whole number from 2'],
+    ['WORKER_CONCURRENCY', '0', 'expected a whole number from 1'],
+    ['MAX_TASKS_PER_JOB', '-1', 'expected a whole number from 1'],
+    ['ADMIN_EMAIL', 'ann', 'expected an email address, got: ann'],
+    ['DATABASE_URL', 'mysql://x', 'expected a URL that begins with postgres://'],
+    ['DATABASE_URL', 'x', 'expected a URL that begins with postgres://'],
+    ['PUBLIC_URL', 'ftp://example.com', 'expected a URL that begins with http:// or https://'],
+    ['PUBLIC_URL', 'example.com', 'expected a URL that begins with http:// or https://'],
+    ['PUBLIC_URL', 'https://example.com/?a=b', 'without a query'],
+    ['PUBLIC_URL', 'https://example.com/#top', 'without a query'],
+    ['PUBLIC_URL', 'https://example.com/a?', 'without a query'],
+  ])('%s=%s', (name, value, expected) => {
+    const complaint = complaintOf({ [name]: value });
+    expect(complaint).toContain(`${name}: `);
+    expect(complaint).toContain(expected);
+    expect(complaint.split('\n')).toHaveLength(1);
+  });
+
+  test('all of them at once', () => {
+    expect(complaintOf({ PORT: 'x', ROLE: 'y' })).toMatch(/PORT: .*; ROLE: /);
+  });
+
+  test('but a secret is not repeated', () => {
+    const complaint = complaintOf({
+      ADMIN_PASSWORD: 'hunter2',
+      DATABASE_URL: 'mysql://tally:hunter3@db/tally',
+    });
+    expect(complaint).toMatch(/ADMIN_PASSWORD: expected at least 8 characters/);
+    expect(complaint).not.toMatch(/hunter/);
+  });
+});
