@@ -21,5 +21,20 @@ export function createLoggers(): Loggers {
     ? pino(options, pretty({ ignore: 'pid', translateTime: 'SYS:HH:MM:ss', singleLine: true }))
     : pino(options);
   const params = { pinoHttp: { logger: root } };
-  return { pino: root, nest: new Logger(new PinoLogger(params), params) };
+  return { pino: root, nest: new ServiceLogger(new PinoLogger(params), params) };
+}
+
+/** What Nest tells of its own start: a line a module and a route. */
+const FRAMEWORK = new Set([
+  'NestFactory',
+  'NestApplication',
+  'InstanceLoader',
+  'RoutesResolver',
+  'RouterExplorer',
+]);
+
+class ServiceLogger extends Logger {
+  override log(message: unknown, ...more: unknown[]): void {
+    if (!FRAMEWORK.has(String(more.at(-1)))) super.log(message, ...more);
+  }
 }

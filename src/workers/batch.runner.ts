@@ -1,4 +1,6 @@
+import { Logger } from '@nestjs/common';
 import type { Lane, LaneService } from '../database/lane.service.js';
+import { printJobId } from '../jobs/job.js';
 import type { TaskOutcome, TaskTransaction } from '../jobs/task-handler.js';
 import { isBatchHandler } from '../jobs/task-types.js';
 import { isDatabaseAway, isSerializationFailure, LEASE_LOST, sqlState } from '../sql-errors.js';
@@ -18,6 +20,8 @@ const REPLAYS_MAX = 10;
 const REPLAY_PAUSE_MS = 50;
 /** How long an aborted handler may keep its connection busy. */
 const LET_GO_MS = 500;
+
+const log = new Logger('Worker');
 
 /** A transaction was given up for the sake of one task: the others lost their work in it and run again. */
 class TaskGaveOut extends Error {
@@ -116,7 +120,8 @@ export class BatchRunner {
             ? await this.#batchInLane(step, lane, settlement)
             : await this.#singlesInLane(step, lane, settlement);
           const isLast = rest.length === 0 && this.#steps.length === 0 && work.waiting === 0;
-          const ends = isLast && work.settlement.isEmpty;
+          const ends = isLast && !work.settlement.hasOutcomes;
+          settlement.buffer.takeMessageOf(work.settlement.buffer);
           work.isEnding = ends;
           const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
           await work.store.recordWithCommit(lane, work.ref, settlement.takeResults(), end);
@@ -231,6 +236,12 @@ export class BatchRunner {
     this.#replays = 0;
     const [only] = faulty;
     if (faulty.length > 1) {
+      log.warn({
+        job: printJobId(work.lease.jobId),
+        account: work.lease.accountId,
+        err: thrown,
+        msg: `a batch of ${step.length} tasks failed and is tried in halves`,
+      });
       const middle = Math.ceil(step.length / 2);
       this.#steps.push(step.slice(middle), step.slice(0, middle));
     } else if (only) {

@@ -30,6 +30,12 @@ export class ResultBuffer {
     this.#message = text;
   }
 
+  /** Takes over what the handler has said into another buffer. */
+  takeMessageOf(other: ResultBuffer): void {
+    this.#message = other.#message ?? this.#message;
+    other.#message = null;
+  }
+
   /** Takes everything out. @param attempts that the tasks of the chunk have had, this one included */
   take(attempts: number): RecordedResults {
     const taken: RecordedResults = {

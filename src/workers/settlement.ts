@@ -26,8 +26,9 @@ export class Settlement {
     return this.lease.attempt + 1;
   }
 
-  get isEmpty(): boolean {
-    return this.buffer.isEmpty && this.#retries.length === 0;
+  /** Whether tasks are among the results or the retries; what the handler said is none. */
+  get hasOutcomes(): boolean {
+    return this.buffer.count > 0 || this.#retries.length > 0;
   }
 
   adoptRetries(other: Settlement): void {

@@ -331,6 +331,23 @@ describe('a handler with a transaction', () => {
     expect(await titles(app)).toHaveLength(1);
   });
 
+  it('may say something as the message, also with its last tasks', async () => {
+    let calls = 0;
+    const app = await start(
+      batch(
+        async (list, context) => {
+          calls += 1;
+          context.message(`batch ${calls}`);
+          for (const task of list) await insert(context, task);
+          return list.map((task) => succeeded(task.n));
+        },
+        { transaction: true },
+      ),
+    );
+    expect(await run(app, tasks(5), { max_attempts: 1 })).toMatchObject({ results: [0, 1, 2, 3, 4] });
+    expect(calls).toBe(1);
+  });
+
   it('declared without one is told so', async () => {
     const app = await start(single((_, context) => succeeded(Object.keys(context.tx))));
     const status = await run(app, tasks(1), { max_attempts: 1 });
