@@ -3,6 +3,7 @@ import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
+import { refuseAnonymous } from './auth/anonymous.js';
 import { ensureFirstAdmin, type FirstAdmin } from './auth/bootstrap.js';
 import { parseConfig, type Config } from './config/config.js';
 import { openDatabase, type OpenDatabase } from './database/open-database.js';
@@ -40,6 +41,7 @@ async function boot(): Promise<void> {
 async function start(config: Config, module: DynamicModule): Promise<NestFastifyApplication> {
   const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
   logRequests(adapter.getInstance(), loggers.pino);
+  refuseAnonymous(adapter.getInstance());
   if (config.ROLE === 'worker') serveOnly(adapter, WORKER_PATHS);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,

@@ -43,11 +43,10 @@ export const ImportContactsHandler = TaskHandler({
   },
 );
 
-let isThere = false;
-
-/** Once a process; under a lock, since CREATE TABLE IF NOT EXISTS fails when two come at once. */
+/** Made when it is missing; under a lock, since CREATE TABLE IF NOT EXISTS fails when two come at once. */
 async function ensureTable(tx) {
-  if (isThere) return;
+  const [{ table }] = await tx.$queryRaw`SELECT to_regclass('example_contacts')::text AS "table"`;
+  if (table !== null) return;
   await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtext('example_contacts'))`;
   await tx.$executeRaw`
     CREATE TABLE IF NOT EXISTS example_contacts (
@@ -58,5 +57,4 @@ async function ensureTable(tx) {
       updated_at timestamptz NOT NULL DEFAULT now(),
       UNIQUE (account_id, email)
     )`;
-  isThere = true;
 }

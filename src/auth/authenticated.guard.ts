@@ -70,7 +70,7 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
   }
 }
 
-const unreadable = (): DomainError =>
+export const unreadable = (): DomainError =>
   new DomainError(
     'Unauthorized',
     'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, or a Bearer API token',

@@ -20,6 +20,8 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
       max: 10,
       application_name: 'tally',
       connectionTimeoutMillis: 5_000,
+      // A connection that stays open and carries nothing would hold its request for ever.
+      query_timeout: 30_000,
       keepAlive: true,
     });
     // An idle connection that is cut (a restart of Postgres) is an event of the pool; the next query gets a new one.

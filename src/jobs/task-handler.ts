@@ -79,7 +79,7 @@ export interface HandlerContext {
   readonly tx: TaskTransaction;
   readonly log: TaskLog;
   /** Sets the job's message (its end overwrites it). */
-  message(text: string): void;
+  readonly message: (text: string) => void;
 }
 
 export interface TaskContext extends HandlerContext {

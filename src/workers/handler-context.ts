@@ -66,8 +66,11 @@ class CallContext implements HandlerContext {
     };
   }
 
-  message(text: string): void {
-    this.voice.say(text);
+  /** A getter, so that a handler may take it out of its context: `run(task, { message })`. */
+  get message(): (text: string) => void {
+    return (text) => {
+      this.voice.say(text);
+    };
   }
 
   abort(reason: Error): void {

@@ -1,6 +1,7 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from '../../src/app.module.js';
+import { refuseAnonymous } from '../../src/auth/anonymous.js';
 import { insertUser } from '../../src/auth/users.store.js';
 import { hashPassword } from '../../src/auth/passwords.js';
 import { parseConfig, type Config } from '../../src/config/config.js';
@@ -50,6 +51,7 @@ export class TestApp {
     const role = options.role ?? 'all';
     const config = parseConfig({ PORT: '0', DEMO_TASKS: 'true', ROLE: role, ...options.env });
     const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
+    refuseAnonymous(adapter.getInstance());
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, url), adapter, {
       bodyParser: false,
       abortOnError: false,

@@ -337,7 +337,8 @@ describe('a handler with a transaction', () => {
       batch(
         async (list, context) => {
           calls += 1;
-          context.message(`batch ${calls}`);
+          const { message } = context;
+          message(`batch ${calls}`);
           for (const task of list) await insert(context, task);
           return list.map((task) => succeeded(task.n));
         },
