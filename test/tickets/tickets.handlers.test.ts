@@ -47,10 +47,10 @@ describe('tickets.create', () => {
 
 describe('tickets.update', () => {
   test('answers with the keys and words of the example, in their order', async () => {
-    const [id] = await room.add([newTicket('I accidentally the whole bottle')]);
+    const [id] = await room.add([newTicket('The whole bottle went over my keyboard')]);
     const [outcome] = await room.run(room.update, [{ id: id!, status: 'open' }]);
     expect(JSON.stringify(resultOf(outcome))).toBe(
-      `{"title":"I accidentally the whole bottle","action":"update","errors":"","id":${id},"success":true,"status":"Updated"}`,
+      `{"title":"The whole bottle went over my keyboard","action":"update","errors":"","id":${id},"success":true,"status":"Updated"}`,
     );
   });
 

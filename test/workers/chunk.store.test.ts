@@ -33,6 +33,12 @@ describe('a claim', () => {
     expect(order).toEqual([urgent, older, younger]);
   });
 
+  it('finds the higher priority behind any number of chunks of an older job', async () => {
+    await engine.submit(1_000);
+    const urgent = await engine.submit(1, { priority: 1 });
+    expect((await engine.claimOne()).jobId).toBe(urgent);
+  });
+
   it('stops at the chunk that fills the places', async () => {
     await engine.submit(100);
     expect(await engine.claim({ places: 11 })).toHaveLength(2);
@@ -315,14 +321,17 @@ describe('a lease', () => {
     await engine.submit(20);
     const leases = await engine.claim({ places: 20 });
     const holder = await engine.sql.connect();
-    await holder.query('BEGIN');
-    await holder.query('SELECT 1 FROM task_chunks WHERE lease_id = $1 FOR UPDATE', [leases[1]!.leaseId]);
-    await engine.heartbeat.extend(leases, 120_000);
+    try {
+      await holder.query('BEGIN');
+      await holder.query('SELECT 1 FROM task_chunks WHERE lease_id = $1 FOR UPDATE', [leases[1]!.leaseId]);
+      await engine.heartbeat.extend(leases, 120_000);
+    } finally {
+      await holder.query('ROLLBACK');
+      holder.release();
+    }
     const { rows } = await engine.sql.query<{ extended: boolean }>(
       "SELECT lease_expires_at > clock_timestamp() + interval '100 s' AS extended FROM task_chunks ORDER BY id",
     );
-    await holder.query('ROLLBACK');
-    holder.release();
     expect(rows.map((row) => row.extended)).toEqual([true, false]);
   });
 
