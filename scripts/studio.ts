@@ -32,7 +32,10 @@ interface Options {
 
 function readOptions(): Options {
   const values = parse();
-  if (values.help) throw new StartError(USAGE);
+  if (values.help) {
+    process.stdout.write(USAGE);
+    process.exit(0);
+  }
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     throw new StartError(`--port: expected a whole number from 1 to 65535, got: ${values.port}\n`);

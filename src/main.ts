@@ -25,13 +25,29 @@ const log = new Logger('Tally');
 /** All that a worker answers: it is asked whether it lives, and nothing else. */
 const WORKER_PATHS = ['/healthz', '/readyz'];
 
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/**
+ * A signal during the boot: process 1 of a container would not hear it without a listener. An outside database is just
+ * left; an embedded one that is being started is stopped again, as soon as it is there.
+ */
+let early: NodeJS.Signals | null = null;
+const stopEarly = (signal: NodeJS.Signals): void => {
+  if (early !== null || process.env['DATABASE_URL']) process.exit(early === null ? 0 : 130);
+  early = signal;
+};
+
 async function boot(): Promise<void> {
+  for (const signal of SIGNALS) process.on(signal, stopEarly);
   const config = parseConfig(process.env);
   const handlers = config.HANDLERS === undefined ? [] : await loadHandlers(config.HANDLERS);
   const database = await openDatabase(config, (line) => log.log(line));
   try {
-    const app = await start(config, AppModule.forRoot(config, database.url, handlers));
-    stopOnSignal(app, database);
+    const app = early === null ? await start(config, AppModule.forRoot(config, database.url, handlers)) : null;
+    for (const signal of SIGNALS) process.off(signal, stopEarly);
+    const stop = stopper(app, database);
+    for (const signal of SIGNALS) process.on(signal, (name) => void stop(name));
+    if (early !== null) await stop(early);
   } catch (error) {
     await database.close();
     throw error;
@@ -39,7 +55,7 @@ async function boot(): Promise<void> {
 }
 
 async function start(config: Config, module: DynamicModule): Promise<NestFastifyApplication> {
-  const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
+  const adapter = fastifyAdapter(config);
   logRequests(adapter.getInstance(), loggers.pino);
   refuseAnonymous(adapter.getInstance());
   if (config.ROLE === 'worker') serveOnly(adapter, WORKER_PATHS);
@@ -83,15 +99,17 @@ function printAdmin({ email, account, password }: FirstAdmin): void {
 }
 
 /** SIGTERM and Ctrl-C: no new work, what runs gets its time, then everything is closed. A second signal ends at once. */
-function stopOnSignal(app: NestFastifyApplication, database: OpenDatabase): void {
+function stopper(app: NestFastifyApplication | null, database: OpenDatabase) {
   let isStopping = false;
-  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+  return async (signal: NodeJS.Signals): Promise<void> => {
     if (isStopping) process.exit(130);
     isStopping = true;
     log.log(`${signal}: stopping`);
     try {
-      await Promise.all([app.getHttpAdapter().getInstance().close(), app.get(WorkerService).stop()]);
-      await app.close();
+      if (app) {
+        await Promise.all([app.getHttpAdapter().getInstance().close(), app.get(WorkerService).stop()]);
+        await app.close();
+      }
       await database.close();
       process.exit(0);
     } catch (error) {
@@ -99,7 +117,6 @@ function stopOnSignal(app: NestFastifyApplication, database: OpenDatabase): void
       process.exit(1);
     }
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
 }
 
 // A promise that a handler left behind must not take the other tasks with it.

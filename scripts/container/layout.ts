@@ -24,7 +24,8 @@ export interface Workshop {
 /** Folders of the image that commands may name: they are taken from this machine. */
 const SYSTEM = /^\/(bin|dev|etc|proc|sys|tmp|usr)(\/|$)/;
 /** What a command needs of our environment: the way to programs and to packages, and nothing of this repository. */
-const PASSED_ON = /^(HOME|LANG|(https?|no)_proxy|NODE_EXTRA_CA_CERTS|npm_config_(registry|cache|userconfig|globalconfig|cafile))$/i;
+const PASSED_ON =
+  /^(HOME|LANG|(https?|no)_proxy|NODE_EXTRA_CA_CERTS|npm_config_(registry|cache|userconfig|globalconfig|cafile))$/i;
 
 /** Takes the steps of a stage, in a folder of its own. @throws Error of the first step that fails */
 export async function layOut(
@@ -41,7 +42,9 @@ export async function layOut(
   for (const instruction of stage.instructions) {
     const begun = performance.now();
     await take(instruction, layout, done, shop).catch((error: unknown) => {
-      throw new Error(`Dockerfile:${instruction.line}: ${instruction.name} ${instruction.text}\n${String(error)}`);
+      throw new Error(
+        `Dockerfile:${instruction.line}: ${instruction.name} ${instruction.text}\n${(error as Error).message}`,
+      );
     });
     const seconds = ((performance.now() - begun) / 1000).toFixed(1);
     shop.say(`  ${stage.name}: ${instruction.name} ${shorten(instruction.text)} (${seconds} s)`);
@@ -80,7 +83,7 @@ export function inside(layout: Layout, path: string): string {
 
 /** The same text with the stage's absolute paths made ours. */
 export function mapped(text: string, { root }: Pick<Layout, 'root'>): string {
-  return text.replace(/(^|[\s='":])(\/[\w.@/-]+)/g, (all, before: string, path: string) =>
+  return text.replace(/(^|[\s='":])(\/[\w.@-][\w.@/-]*)/g, (all, before: string, path: string) =>
     SYSTEM.test(path) ? all : before + join(root, path),
   );
 }
@@ -88,8 +91,14 @@ export function mapped(text: string, { root }: Pick<Layout, 'root'>): string {
 /** Of our environment, with a PATH that does not lead into the repository: a forgotten tool must be missed. */
 export function passedOn(): Record<string, string> {
   const found = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name));
-  const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
-  return { ...Object.fromEntries(found as [string, string][]), PATH: path.join(delimiter) };
+  const path = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((folder) => !folder.includes('node_modules'));
+  return {
+    ...Object.fromEntries(found as [string, string][]),
+    PATH: path.join(delimiter),
+    NO_COLOR: '1',
+  };
 }
 
 async function copy(
@@ -100,7 +109,8 @@ async function copy(
 ): Promise<void> {
   const words = text.split(/\s+/);
   const target = words.pop() ?? '';
-  if (words.length > 1 && !target.endsWith('/')) throw new Error('several files need a folder: end it with /');
+  if (words.length > 1 && !target.endsWith('/'))
+    throw new Error('several files need a folder: end it with /');
   const from = flags['from'];
   for (const source of words) {
     const origin = from === undefined ? undefined : done.get(from);

@@ -16,14 +16,20 @@ export function breaches(stages: readonly Stage[]): string[] {
 function origin({ name, from }: Stage, earlier: readonly Stage[]): string[] {
   if (earlier.some((stage) => stage.name === from)) return [];
   const tag = /:([^:/@]+)(?:@.*)?$/.exec(from)?.[1];
-  return tag === undefined || tag === 'latest' ? [`stage ${name} begins from ${from}, whichever that is`] : [];
+  return tag === undefined || tag === 'latest'
+    ? [`stage ${name} begins from ${from}, whichever that is`]
+    : [];
 }
 
 function ofInstruction(instruction: Instruction, earlier: readonly Stage[]): string[] {
   const { line, name, flags, text } = instruction;
   const found: string[] = [];
   if (name === 'ADD') found.push(`line ${line}: ADD fetches and unpacks; COPY does what it says`);
-  if (name === 'COPY' && flags['from'] !== undefined && !earlier.some((stage) => stage.name === flags['from']))
+  if (
+    name === 'COPY' &&
+    flags['from'] !== undefined &&
+    !earlier.some((stage) => stage.name === flags['from'])
+  )
     found.push(`line ${line}: COPY --from=${flags['from']} names no earlier stage`);
   if (name === 'COPY' && flags['from'] === undefined && /^\.\/?\s/.test(text))
     found.push(`line ${line}: COPY of the whole folder takes along what nobody listed`);
@@ -34,7 +40,9 @@ function ofInstruction(instruction: Instruction, earlier: readonly Stage[]): str
 /** A value in the image is there for everyone who has the image, also when a later layer removes it. */
 function secretsIn(instruction: Instruction): string[] {
   return pairsOf(instruction)
-    .filter(([key, value]) => /PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL/i.test(key) || /:\/\/[^/]*@/.test(value))
+    .filter(
+      ([key, value]) => /PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL/i.test(key) || /:\/\/[^/]*@/.test(value),
+    )
     .map(([key]) => `line ${instruction.line}: ${key} would be a secret in the image`);
 }
 
