@@ -43,7 +43,8 @@ async function boot(): Promise<void> {
   const handlers = config.HANDLERS === undefined ? [] : await loadHandlers(config.HANDLERS);
   const database = await openDatabase(config, (line) => log.log(line));
   try {
-    const app = early === null ? await start(config, AppModule.forRoot(config, database.url, handlers)) : null;
+    const app =
+      early === null ? await start(config, AppModule.forRoot(config, database.url, handlers)) : null;
     for (const signal of SIGNALS) process.off(signal, stopEarly);
     const stop = stopper(app, database);
     for (const signal of SIGNALS) process.on(signal, (name) => void stop(name));
@@ -57,8 +58,8 @@ async function boot(): Promise<void> {
 async function start(config: Config, module: DynamicModule): Promise<NestFastifyApplication> {
   const adapter = fastifyAdapter(config);
   logRequests(adapter.getInstance(), loggers.pino);
-  refuseAnonymous(adapter.getInstance());
   if (config.ROLE === 'worker') serveOnly(adapter, WORKER_PATHS);
+  else refuseAnonymous(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
     abortOnError: false,

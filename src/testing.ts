@@ -72,17 +72,23 @@ export async function runHandler(
       return [...(await handler.runBatch(inputs as never, batchContext(options, tx, inputs.length)))];
     const outcomes: TaskOutcome[] = [];
     for (const [index, input] of inputs.entries()) {
-      try {
-        outcomes.push(await handler.run(input as never, taskContext(options, tx, index)));
-      } catch (error) {
-        outcomes.push(
-          failed('HandlerError', error instanceof Error ? error.message : String(error), { retry: true }),
-        );
-      }
+      await tx?.$executeRawUnsafe('SAVEPOINT task');
+      const outcome = await outcomeOf(() => handler.run(input as never, taskContext(options, tx, index)));
+      // As in production: what a failed task wrote is undone.
+      await tx?.$executeRawUnsafe(outcome.success ? 'RELEASE SAVEPOINT task' : 'ROLLBACK TO SAVEPOINT task');
+      outcomes.push(outcome);
     }
     return outcomes;
   };
   return about.transaction ? inTransaction(options, run) : run(null);
+}
+
+async function outcomeOf(run: () => Promise<TaskOutcome> | TaskOutcome): Promise<TaskOutcome> {
+  try {
+    return await run();
+  } catch (error) {
+    return failed('HandlerError', error instanceof Error ? error.message : String(error), { retry: true });
+  }
 }
 
 class RolledBack extends Error {

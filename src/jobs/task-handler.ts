@@ -122,7 +122,8 @@ export interface TaskHandlerOptions {
   readonly transaction?: boolean;
   /**
    * What a task concerns, such as a ticket's id: tasks of one job with the same key take effect in the order in which they
-   * were submitted. Only a job in which a key repeats pays for that: its chunks run one after the other.
+   * were submitted, also across retries (those that `runBatch` asks for come after the rest of their batch). Only a job in
+   * which a key repeats pays for that: its tasks run one after the other, or batch after batch.
    */
   readonly orderBy?: (task: never) => string | number;
   /** Tasks in one call of `runBatch`, at most. Default 1,000. */

@@ -7,10 +7,6 @@ import type { PinoRoot } from './logger.js';
  * Successful reads are logged at `debug` only: a thousand polls a second say nothing.
  */
 export function logRequests(instance: FastifyInstance, log: PinoRoot): void {
-  instance.addHook('onRequest', (request, reply, done) => {
-    void reply.header('X-Request-Id', request.id);
-    done();
-  });
   instance.addHook('onResponse', (request, reply, done) => {
     const level = levelOf(request.method, reply.statusCode);
     if (log.isLevelEnabled(level)) {

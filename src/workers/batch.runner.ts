@@ -78,7 +78,9 @@ export class BatchRunner {
 
   #mayEnd(): boolean {
     const { work } = this;
-    return work.isStopped || this.#isYielding || (this.#steps.length === 0 && work.waiting === 0);
+    return (
+      work.isStopped || this.#mustPause(work.settlement) || (this.#steps.length === 0 && work.waiting === 0)
+    );
   }
 
   #nextStep(): PendingTask[] {
@@ -152,8 +154,13 @@ export class BatchRunner {
       const task = step[at] as PendingTask;
       at += 1;
       settlement.settle(task, await this.#singleInLane(task, lane));
-    } while (at < step.length && performance.now() < untilMs && !this.#isYielding);
+    } while (at < step.length && performance.now() < untilMs && !this.#mustPause(settlement));
     return step.slice(at);
+  }
+
+  /** Nothing further may begin now: a task waits for its retry in a job with an order, or the rest is to be handed back. */
+  #mustPause(settlement: Settlement): boolean {
+    return this.#isYielding || (this.work.lease.ordered && settlement.hasRetries);
   }
 
   /** A failed task's writes are undone; the savepoint keeps those of the others. */

@@ -25,6 +25,8 @@ export interface Lease extends LeaseRef {
   readonly maxAttempts: number;
   readonly taskTimeoutSeconds: number;
   readonly started: boolean;
+  /** Two tasks of the job concern the same thing: they must take effect one after the other. */
+  readonly ordered: boolean;
 }
 
 /** A task type that may be claimed, and what a chunk of it takes up. */
@@ -114,7 +116,7 @@ export class ChunkStore {
              c.job_id::text AS "jobId", c.id AS "chunkId", c.lease_id::text AS "leaseId", c.account_id AS "accountId",
              c.type, c.first_position AS "firstPosition", c.size, c.positions, c.tasks::text AS tasks,
              c.attempt::int AS attempt, c.crashes::int AS crashes, c.recorded, j.max_attempts::int AS "maxAttempts",
-             j.task_timeout_seconds AS "taskTimeoutSeconds", j.started_at IS NOT NULL AS started
+             j.task_timeout_seconds AS "taskTimeoutSeconds", j.started_at IS NOT NULL AS started, j.ordered
         FROM (VALUES (1)) AS always LEFT JOIN (claimed c JOIN job_statuses j ON j.id = c.job_id) ON true
        ORDER BY c.priority DESC, c.job_id, c.first_position, c.id`;
     const leases = rows.filter((row): row is Row => row.leaseId !== null);

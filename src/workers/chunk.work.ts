@@ -112,6 +112,9 @@ export class ChunkWork implements ChunkVoice {
       const recorded = this.settlement.takeResults();
       const successors = [...this.settlement.takeRetries(), ...handBack()];
       const kept = await this.#persist(() => this.store.finish(this.#ref, recorded, successors));
+      const isReady = successors.some((chunk) => chunk.delayMs === 0 && !chunk.keepsLease);
+      // What is handed back, by a drain or a slice, should be begun by somebody else now and not at its next look.
+      if (isReady && kept !== undefined) await this.#persist(() => this.store.announce());
       if (typeof kept === 'bigint') this.#ref = { ...this.#ref, chunkId: kept };
       else this.#stopped ??= 'ended';
       this.isEnding = false;

@@ -31,6 +31,11 @@ export class Settlement {
     return this.buffer.count > 0 || this.#retries.length > 0;
   }
 
+  /** Whether a task waits for another attempt, so that in a job with an order none after it may begin. */
+  get hasRetries(): boolean {
+    return this.#retries.length > 0;
+  }
+
   adoptRetries(other: Settlement): void {
     this.#retries.push(...other.#retries.splice(0));
   }

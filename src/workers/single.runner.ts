@@ -51,7 +51,7 @@ export class SingleRunner {
   /** Resolves when no task is left, or none may begin any more and all have ended. */
   async run(): Promise<void> {
     while (this.work.waiting > 0 && !this.work.isStopped && !this.#isYielding) {
-      if (!this.places.take()) {
+      if (!this.#mayBegin() || !this.places.take()) {
         await this.places.freed();
         continue;
       }
@@ -61,6 +61,11 @@ export class SingleRunner {
     }
     this.onChange();
     while (this.#running.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  /** In a job with an order, one task at a time. */
+  #mayBegin(): boolean {
+    return !this.work.lease.ordered || this.#running.size === 0;
   }
 
   #start(task: PendingTask): void {
@@ -94,6 +99,7 @@ export class SingleRunner {
   }
 
   #leave(): void {
+    if (this.work.lease.ordered && this.work.settlement.hasRetries) this.#isYielding = true;
     this.places.release();
     if (this.work.waiting === 0) this.onChange();
     if (this.#running.size > 0) return;

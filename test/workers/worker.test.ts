@@ -478,3 +478,26 @@ function nested(levels: number): unknown {
   for (let level = 0; level < levels; level += 1) value = [value];
   return value;
 }
+
+describe('a job in which two tasks concern the same thing', () => {
+  it.each([false, true])(
+    'runs them in order, also when the first is retried (transaction: %s)',
+    async (transaction) => {
+      const order: string[] = [];
+      const app = await start(
+        single(
+          async (task, context) => {
+            await new Promise((resolve) => setImmediate(resolve));
+            if (task.n === 0 && context.attempt === 1)
+              return failed('Busy', 'Once more', { retryInSeconds: 1 });
+            order.push(`${task.n}`);
+            return succeeded(task.n);
+          },
+          { transaction, orderBy: (task: Task) => task.n % 5 },
+        ),
+      );
+      expect(await run(app, tasks(25))).toMatchObject({ status: 'completed', progress: 25 });
+      expect(order).toEqual(tasks(25).map(({ n }) => `${n}`));
+    },
+  );
+});
