@@ -10,6 +10,7 @@ export default tseslint.config(
       'src/database/generated/',
       '*.config.js',
       '.dependency-cruiser.cjs',
+      'examples/',
     ],
   },
   js.configs.recommended,

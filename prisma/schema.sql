@@ -29,6 +29,20 @@ CREATE TABLE deleted_jobs (
   CONSTRAINT deleted_jobs_pkey PRIMARY KEY (job_id)
 );
 
+CREATE TABLE idempotency_keys (
+  account_id integer NOT NULL,
+  key text NOT NULL,
+  owner uuid NOT NULL,
+  fingerprint bytea,
+  job_id uuid,
+  expires_at timestamp(3) with time zone NOT NULL,
+  CONSTRAINT idempotency_keys_pkey PRIMARY KEY (account_id, key),
+  CONSTRAINT a_used_key_has_its_fingerprint CHECK ((job_id IS NULL) = (fingerprint IS NULL)),
+  CONSTRAINT fingerprint_is_sha256 CHECK (length(fingerprint) = 32),
+  CONSTRAINT key_is_printable_ascii CHECK (key ~ '^[\x20-\x7e]{1,255}$'::text)
+);
+CREATE INDEX idempotency_keys_expires_at_idx ON public.idempotency_keys USING btree (expires_at);
+
 CREATE TABLE job_results (
   job_id uuid NOT NULL,
   index integer NOT NULL,
@@ -90,7 +104,16 @@ CREATE INDEX job_statuses_cut_short ON public.job_statuses USING btree (finished
 CREATE INDEX job_statuses_deadlines ON public.job_statuses USING btree (deadline) WHERE ((status = 'working'::text) AND (deadline IS NOT NULL));
 CREATE UNIQUE INDEX job_statuses_retry_of_key ON public.job_statuses USING btree (retry_of);
 CREATE INDEX job_statuses_working ON public.job_statuses USING btree (id) WHERE (status = 'working'::text);
+CREATE INDEX job_statuses_working_of_account ON public.job_statuses USING btree (account_id, id) WHERE (status = 'working'::text);
 CREATE TRIGGER an_ended_job_never_changes BEFORE UPDATE ON job_statuses FOR EACH ROW WHEN (old.status <> 'working'::text) EXECUTE FUNCTION refuse_to_change_an_ended_job();
+
+CREATE TABLE job_uploads (
+  job_id uuid NOT NULL,
+  account_id integer NOT NULL,
+  lease_expires_at timestamp(3) with time zone NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_uploads_pkey PRIMARY KEY (job_id)
+);
 
 CREATE TABLE task_chunks (
   job_id uuid NOT NULL,
@@ -117,7 +140,7 @@ CREATE TABLE task_chunks (
   CONSTRAINT a_lease_is_whole CHECK ((state = 'leased'::text) = (lease_id IS NOT NULL) AND (state = 'leased'::text) = (leased_at IS NOT NULL) AND (state = 'leased'::text) = (lease_expires_at IS NOT NULL) AND (state = 'leased'::text) = (worker IS NOT NULL)),
   CONSTRAINT counts_do_not_fall_below_zero CHECK (attempt >= 0 AND crashes >= 0),
   CONSTRAINT listed_positions_are_complete CHECK (cardinality(positions) = 0 OR cardinality(positions) = size),
-  CONSTRAINT state_is_known CHECK (state = ANY (ARRAY['ready'::text, 'waiting'::text, 'leased'::text, 'parked'::text])),
+  CONSTRAINT state_is_known CHECK (state = ANY (ARRAY['uploading'::text, 'ready'::text, 'waiting'::text, 'leased'::text, 'parked'::text])),
   CONSTRAINT waiting_has_its_time CHECK ((state = 'waiting'::text) = (visible_at IS NOT NULL))
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000);
 ALTER TABLE task_chunks ALTER COLUMN tasks SET STORAGE EXTERNAL;
@@ -194,4 +217,13 @@ BEGIN
     RAISE EXCEPTION 'the lease is lost or the job has ended' USING ERRCODE = 'TY001';
   END IF;
   RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.working_jobs(account integer, at_most integer)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock(7411, account);
+  RETURN ARRAY(SELECT id FROM job_statuses WHERE account_id = account AND status = 'working' ORDER BY id LIMIT at_most);
 END $function$;

@@ -10,6 +10,7 @@ export type ErrorWord =
   | 'Forbidden'
   | 'RecordNotFound'
   | 'MethodNotAllowed'
+  | 'RequestTimeout'
   | 'JobFinished'
   | 'JobWorking'
   | 'RequestInProgress'

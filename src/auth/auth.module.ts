@@ -5,10 +5,11 @@ import { CLOCK, type Clock } from './clock.js';
 import { CredentialsService } from './credentials.service.js';
 import { CredentialsStore } from './credentials.store.js';
 import { PasswordVerifier } from './passwords.js';
+import { RequestRateGuard } from './request-rate.guard.js';
 import { registerStrategies } from './strategies.js';
 import { Throttle } from './throttle.js';
 
-/** Puts the guard before every route of the app. */
+/** Puts the guards before every route of the app: first who asks, then whether it asks too often. */
 @Module({
   providers: [
     CredentialsStore,
@@ -17,6 +18,7 @@ import { Throttle } from './throttle.js';
     { provide: PasswordVerifier, useFactory: () => PasswordVerifier.create() },
     { provide: CLOCK, useValue: performance satisfies Clock },
     { provide: APP_GUARD, useClass: AuthenticatedGuard },
+    { provide: APP_GUARD, useClass: RequestRateGuard },
   ],
 })
 export class AuthModule {

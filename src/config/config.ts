@@ -58,6 +58,13 @@ const environment = z.object({
   MAX_TASKS_PER_JOB: integer(1, 10_000_000, 1_000_000).describe('tasks in a job, at most'),
   MAX_TASK_BYTES: integer(16, 512 * 1024, 64 * 1024).describe('bytes of a task as JSON, at most'),
   MAX_BODY_BYTES: integer(1024, 512 * MIB, 32 * MIB).describe('bytes of a JSON request body, at most'),
+  MAX_UPLOAD_BYTES: integer(1024, 1024 * 1024 * MIB, 1024 * MIB).describe(
+    'bytes of a streamed NDJSON submission, inflated, at most',
+  ),
+  MAX_WORKING_JOBS: integer(1, 1_000_000, 30).describe('working jobs of an account, at most'),
+  MAX_REQUESTS_PER_SECOND: integer(0, 1_000_000, 0).describe(
+    'requests of an account that a process answers in a second, at most; 0: any number',
+  ),
   DEMO_TASKS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')

@@ -2,6 +2,7 @@ import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isDatabaseAway } from '../sql-errors.js';
 import { DomainError, type ErrorWord } from '../errors.js';
+import { bodyError, bodyTooLarge } from './streamed-body.js';
 
 /** The one place that knows which status code an error's word has. */
 const STATUS_OF: Readonly<Record<ErrorWord, number>> = {
@@ -12,6 +13,7 @@ const STATUS_OF: Readonly<Record<ErrorWord, number>> = {
   Forbidden: 403,
   RecordNotFound: 404,
   MethodNotAllowed: 405,
+  RequestTimeout: 408,
   JobFinished: 409,
   JobWorking: 409,
   RequestInProgress: 409,
@@ -55,7 +57,7 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
 
 function understand(thrown: unknown, request: FastifyRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
-  const known = fromFramework(thrown, request);
+  const known = bodyError(thrown) ?? fromFramework(thrown, request);
   if (known) return known;
   const about = { request: request.id, method: request.method, path: pathOf(request) };
   if (isDatabaseAway(thrown)) {
@@ -94,10 +96,7 @@ function fromFramework(thrown: unknown, request: FastifyRequest): DomainError | 
     case 405:
       return new DomainError('MethodNotAllowed', 'This method is not allowed here');
     case 413:
-      return new DomainError(
-        'PayloadTooLarge',
-        `Expected a request body of at most ${request.routeOptions.bodyLimit} bytes`,
-      );
+      return bodyTooLarge(request.routeOptions.bodyLimit);
     case 415:
       return new DomainError('UnsupportedMediaType', 'Expected a body of type application/json');
     case 400:

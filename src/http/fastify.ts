@@ -2,12 +2,15 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { Config } from '../config/config.js';
 import { DomainError, notFound } from '../errors.js';
 import { answerClientError } from './client-error.js';
 import { sendError } from './error.filter.js';
 import { parseJson } from './json-body.js';
 import { KnownPaths } from './known-paths.js';
+import { rememberBody } from './keyed-request.js';
 import { originForm } from './origin.js';
+import { takeBodies } from './request-body.js';
 
 /** The HTTP edge: how bytes become requests. What the contract tolerates or refuses of every request stands here. */
 
@@ -22,15 +25,20 @@ export function rewriteUrl(request: Pick<IncomingMessage, 'url'>): string {
   return base === undefined ? url : base + (query < 0 ? '' : url.slice(query));
 }
 
-/** @param maxBodyBytes of a JSON body */
-export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
+const TIMES = { idleMs: 60_000, bodyMs: 120_000, lingerMs: 5_000 };
+
+type Limits = Pick<Config, 'MAX_BODY_BYTES' | 'MAX_UPLOAD_BYTES' | 'DRAIN_SECONDS'>;
+
+export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}): FastifyAdapter {
+  const maxBodyBytes = config.MAX_BODY_BYTES;
   const adapter = new FastifyAdapter({
     bodyLimit: maxBodyBytes,
     genReqId: () => randomUUID(),
     rewriteUrl,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
-    // A client that opens a connection and says nothing does not keep it.
-    requestTimeout: 120_000,
+    // How long a body may take is another matter for a stream than for JSON: request-body.ts sees to it. Node's own limit for
+    // the headers stays: a client that opens a connection and says nothing does not keep it.
+    requestTimeout: 0,
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
@@ -41,6 +49,11 @@ export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
       sendError(error, request, reply),
   });
   const instance = adapter.getInstance();
+  // First of all hooks, so that every answer has it, also a refusal.
+  instance.addHook('onRequest', (request, reply, done) => {
+    void reply.header('X-Request-Id', request.id);
+    done();
+  });
   refuseUnknownPaths(instance);
   instance.removeAllContentTypeParsers();
   instance.addContentTypeParser<Buffer>(
@@ -53,13 +66,19 @@ export function fastifyAdapter(maxBodyBytes: number): FastifyAdapter {
         return;
       }
       try {
-        refuseEncoded(request);
+        rememberBody(request, body);
         done(null, parseJson(body));
       } catch (error) {
         done(error as Error);
       }
     },
   );
+  takeBodies(instance, {
+    maxStreamBytes: config.MAX_UPLOAD_BYTES,
+    drainMs: config.DRAIN_SECONDS * 1_000,
+    ...TIMES,
+    ...times,
+  });
   return adapter;
 }
 
@@ -84,11 +103,4 @@ function refuseUnknownPaths(instance: FastifyInstance): void {
       `Expected one of ${allowed.join(', ')} here, got: ${request.method}`,
     );
   });
-}
-
-/** Compressed bytes are no JSON, and their sender had better read that than a complaint about UTF-8. */
-function refuseEncoded(request: FastifyRequest): void {
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity')
-    throw new DomainError('UnsupportedMediaType', 'Expected a JSON body without a Content-Encoding');
 }

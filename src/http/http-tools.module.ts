@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
+import { Closing } from './closing.js';
 import { Origin } from './origin.js';
 
-@Module({ providers: [Origin], exports: [Origin] })
+@Module({ providers: [Closing, Origin], exports: [Closing, Origin] })
 export class HttpToolsModule {}

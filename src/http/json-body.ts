@@ -17,25 +17,26 @@ const SUSPICIOUS = /\\u(?:0000|d[89a-f])|(?:^|[[:,\s])-?\d(?:[\d.]{0,199}e\+?\d{
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
+ * @param what the bytes are, for complaints
  * @throws DomainError InvalidJSON: not UTF-8, not JSON, nested too deeply, or a value in it cannot be kept; the description
  *   says which and where
  */
-export function parseJson(body: Buffer): unknown {
+export function parseJson(body: Buffer, what = 'the body'): unknown {
   if (isDeeperThan(body, MAX_BODY_DEPTH))
-    throw malformed(`Expected the body to be nested at most ${MAX_BODY_DEPTH} levels deep`);
+    throw malformed(`Expected ${what} to be nested at most ${MAX_BODY_DEPTH} levels deep`);
   let text: string;
   try {
     text = utf8.decode(body);
   } catch {
-    throw malformed('Expected the body to be JSON in UTF-8');
+    throw malformed(`Expected ${what} to be JSON in UTF-8`);
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw malformed(`Expected the body to be JSON: ${sentenceOf(error)}`);
+    throw malformed(`Expected ${what} to be JSON: ${sentenceOf(error)}`);
   }
-  const problem = SUSPICIOUS.test(text) ? problemIn(value) : null;
+  const problem = SUSPICIOUS.test(text) ? problemIn(value, what.replace('the ', '')) : null;
   if (problem !== null) throw malformed(problem);
   return value;
 }
@@ -76,7 +77,8 @@ const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 
 const QUOTED_MAX = 200;
 
 /** What cannot be kept in this value, and where; null when all can. */
-function problemIn(root: unknown): string | null {
+function problemIn(root: unknown, name: string): string | null {
+  const nameOf = (path: string): string => (path === '' ? name : path.slice(0, QUOTED_MAX).toWellFormed());
   const stack: { at: string; value: unknown }[] = [{ at: '', value: root }];
   for (let next = stack.pop(); next; next = stack.pop()) {
     const { at, value } = next;
@@ -95,4 +97,3 @@ function problemIn(root: unknown): string | null {
 }
 
 const isUnstorable = (text: string): boolean => text.includes('\0') || !text.isWellFormed();
-const nameOf = (path: string): string => (path === '' ? 'body' : path.slice(0, QUOTED_MAX).toWellFormed());

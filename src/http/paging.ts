@@ -4,7 +4,6 @@ import { invalid } from '../errors.js';
 /** Cursor paging as every list of the API does it: newest first, `page[size]`, `page[after]`, `page[before]`. */
 
 export const PAGE_SIZE_MAX = 100;
-const EXPECTED_SIZE = `expected a whole number from 1 to ${PAGE_SIZE_MAX}`;
 const EXPECTED_CURSOR = 'expected a cursor that an earlier page gave';
 
 const cursor = z
@@ -12,16 +11,22 @@ const cursor = z
   .regex(/^[A-Za-z0-9_-]{1,200}$/, EXPECTED_CURSOR)
   .transform((text) => Buffer.from(text, 'base64url').toString('utf8'));
 
-export const pageQuery = {
-  'page[size]': z
-    .string(EXPECTED_SIZE)
-    .regex(/^\d{1,4}$/, EXPECTED_SIZE)
-    .transform(Number)
-    .refine((size) => size >= 1 && size <= PAGE_SIZE_MAX, EXPECTED_SIZE)
-    .default(PAGE_SIZE_MAX),
-  'page[after]': cursor.optional(),
-  'page[before]': cursor.optional(),
-};
+/** The parameters of a list whose pages have at most `max` rows, and as many unless asked otherwise. */
+export function pageQueryUpTo(max: number) {
+  const expected = `expected a whole number from 1 to ${max}`;
+  return {
+    'page[size]': z
+      .string(expected)
+      .regex(/^\d{1,4}$/, expected)
+      .transform(Number)
+      .refine((size) => size >= 1 && size <= max, expected)
+      .default(max),
+    'page[after]': cursor.optional(),
+    'page[before]': cursor.optional(),
+  };
+}
+
+export const pageQuery = pageQueryUpTo(PAGE_SIZE_MAX);
 
 /** One page to read: the rows that follow `after`, or those that precede `before`, in the list's order. */
 export interface PageRequest {
@@ -68,14 +73,16 @@ export interface PageAnswer {
   readonly links: { next: string | null; prev: string | null };
 }
 
+/** A place in a list as a cursor: opaque to clients. */
+export const toCursor = (key: string): string => Buffer.from(key).toString('base64url');
+
 /**
  * The `meta` and `links` of a list's answer.
  * @param url the absolute URL of the request, whose other parameters the links keep
  * @param keyOf what a cursor says: the row's place in the order
  */
 export function pageAnswer<Row>(page: Page<Row>, url: URL, keyOf: (row: Row) => string): PageAnswer {
-  const encode = (row: Row | undefined) =>
-    row === undefined ? null : Buffer.from(keyOf(row)).toString('base64url');
+  const encode = (row: Row | undefined) => (row === undefined ? null : toCursor(keyOf(row)));
   const after = encode(page.rows.at(-1));
   const before = encode(page.rows[0]);
   return {

@@ -1,8 +1,10 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
+import { CONFIG, type Config } from '../config/config.js';
 import { DomainError, forbidden, notFound } from '../errors.js';
 import { JobControlStore, type JobStanding } from './job-control.store.js';
 import { parseJobId } from './job.js';
+import { tooManyJobs } from './submission-refused.js';
 
 interface Controllable extends JobStanding {
   readonly id: string;
@@ -11,7 +13,10 @@ interface Controllable extends JobStanding {
 /** What can be done to a job: for its submitter and the account's admins. */
 @Injectable()
 export class JobControlService {
-  constructor(private readonly store: JobControlStore) {}
+  constructor(
+    private readonly store: JobControlStore,
+    @Inject(CONFIG) private readonly limits: Pick<Config, 'MAX_WORKING_JOBS'>,
+  ) {}
 
   /**
    * Killing a killed job changes nothing.
@@ -42,13 +47,17 @@ export class JobControlService {
   /**
    * Makes a new job of every task that did not succeed; asked again, it is the same new job.
    * @returns the new job's id
-   * @throws DomainError RecordNotFound, Forbidden, JobWorking, NothingToRetry
+   * @throws DomainError RecordNotFound, Forbidden, JobWorking, NothingToRetry, TooManyJobs
    */
   async retry(caller: Principal, text: string): Promise<string> {
     const job = await this.#controllable(caller, text);
     if (job.status === 'working') throw working('A job can be retried when it has ended');
-    const made = await this.store.retry(job.id, caller.userId);
+    const { id } = job;
+    const { accountId, userId } = caller;
+    const max = this.limits.MAX_WORKING_JOBS;
+    const made = await this.store.retry({ id, accountId }, userId, max);
     if (made === null) throw new DomainError('NothingToRetry', 'Every task of this job has succeeded');
+    if (typeof made !== 'string') throw tooManyJobs(made.working, max);
     return made;
   }
 

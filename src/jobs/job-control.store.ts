@@ -119,12 +119,19 @@ export class JobControlStore {
    * Makes a new job of every task of an ended one that did not succeed: the failed ones, and those that were never
    * processed. All of it in the database, so that a million tasks cost this process nothing. The key on retry_of makes it
    * one new job however many ask at once.
-   * @returns the new job's id; null when every task has succeeded
+   * @returns the new job's id; null when every task has succeeded; the account's working jobs, when they leave no room
    */
-  async retry(id: string, createdBy: number): Promise<string | null> {
+  async retry(
+    job: { readonly id: string; readonly accountId: number },
+    createdBy: number,
+    maxWorkingJobs: number,
+  ): Promise<string | null | { readonly working: readonly string[] }> {
+    const { id } = job;
     const newId = newJobId();
-    const [row] = await this.prisma.$queryRaw<{ total: number; made: string | null }[]>`
-      WITH task AS MATERIALIZED (
+    const [row] = await this.prisma.$queryRaw<{ total: number; made: string | null; working: string[] }[]>`
+      WITH room AS MATERIALIZED (
+        SELECT working_jobs(${job.accountId}::int, ${maxWorkingJobs}::int) AS working
+      ), task AS MATERIALIZED (
         SELECT task, row_number() OVER (ORDER BY position) - 1 AS n,
                sum(octet_length(task::text)) OVER (ORDER BY position) / ${MAX_CHUNK_BYTES} AS part
           FROM (${unsuccessful(id)}) AS unsuccessful
@@ -135,7 +142,9 @@ export class JobControlStore {
                                   task_timeout_seconds, max_failures, ordered, retry_of, total)
         SELECT ${newId}::uuid, account_id, ${createdBy}, type, name, metadata, priority, max_attempts,
                task_timeout_seconds, max_failures, ordered, id, counted.total
-          FROM job_statuses, counted WHERE id = ${id}::uuid AND status <> 'working' AND counted.total > 0
+          FROM job_statuses, counted, room
+         WHERE id = ${id}::uuid AND status <> 'working' AND counted.total > 0
+           AND cardinality(working) < ${maxWorkingJobs}::int
         ON CONFLICT (retry_of) DO NOTHING
         RETURNING id, account_id, type, priority, total
       ), chunks AS (
@@ -146,11 +155,14 @@ export class JobControlStore {
          GROUP BY job.id, job.account_id, job.type, job.priority, n / chunk.size, part
          ORDER BY min(n)
       )
-      SELECT counted.total, (SELECT id::text FROM job) AS made, pg_notify(${READY_CHANNEL}, '')::text FROM counted`;
+      SELECT counted.total, (SELECT id::text FROM job) AS made, working::text[] AS working,
+             pg_notify(${READY_CHANNEL}, '')::text
+        FROM counted, room`;
     if (!row || row.total === 0) return null;
     if (row.made !== null) return row.made;
     const first = await this.prisma.jobStatus.findUnique({ where: { retryOf: id }, select: { id: true } });
-    return first?.id ?? null;
+    if (first) return first.id;
+    return row.working.length >= maxWorkingJobs ? { working: row.working } : null;
   }
 
   /**

@@ -1,5 +1,6 @@
+import { toCursor } from '../http/paging.js';
 import { printJobId } from './job.js';
-import type { JobRow, StatusRow } from './job.store.js';
+import type { JobRow, StatusHead, StatusRow } from './job.store.js';
 
 /** How a job looks to a client. */
 
@@ -7,8 +8,16 @@ import type { JobRow, StatusRow } from './job.store.js';
 export const statusUrl = (origin: string, id: string): string =>
   `${origin}/api/v2/job_statuses/${printJobId(id)}.json`;
 
+/** Where the results begin that follow a position. @param id in any of its forms */
+export const resultsUrl = (origin: string, id: string, after: number): string =>
+  `${origin}/api/v2/jobs/${printJobId(id).toLowerCase()}/results.json?page%5Bafter%5D=${toCursor(String(after))}`;
+
 /** The seven keys, in their order, as JSON text; the results are spliced in as the database wrote them. */
-export function statusJson(row: StatusRow, origin: string): string {
+export const statusJson = (row: StatusRow, origin: string): string =>
+  `${statusHead(row, origin)}${row.results}}`;
+
+/** The JSON text of a status up to its results: all of it that a version of the job does not settle. */
+export function statusHead(row: StatusHead, origin: string): string {
   const head = JSON.stringify({
     id: printJobId(row.id),
     url: statusUrl(origin, row.id),
@@ -17,7 +26,7 @@ export function statusJson(row: StatusRow, origin: string): string {
     status: row.status,
     message: row.message,
   });
-  return `${head.slice(0, -1)},"results":${row.results}}`;
+  return `${head.slice(0, -1)},"results":`;
 }
 
 /** The full resource: the seven keys less the results, and all else there is to know. */

@@ -1,15 +1,19 @@
-import { Controller, Get, Header, Param, Query, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import { Controller, Get, Header, Param, Query, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { DomainError, invalid } from '../errors.js';
+import { goneSignal } from '../http/closing.js';
+import { tagged } from '../http/etag.js';
 import { Origin } from '../http/origin.js';
 import { PAGE_SIZE_MAX, pageAnswer, pageQuery, pageRequest } from '../http/paging.js';
+import { preferredWait } from '../http/prefer.js';
 import { parseInput } from '../http/validate.js';
 import { jobFilter, jobFilters } from './job.schemas.js';
-import { statusJson } from './job-status.view.js';
+import { resultsUrl, statusJson } from './job-status.view.js';
 import { JobsService } from './jobs.service.js';
+import { StatusPolls } from './status-polls.js';
 
 export const JSON_UTF8 = 'application/json; charset=utf-8';
 
@@ -24,6 +28,7 @@ const manyQuery = z.strictObject({
 export class JobStatusesController {
   constructor(
     private readonly jobs: JobsService,
+    private readonly polls: StatusPolls,
     private readonly origin: Origin,
   ) {}
 
@@ -53,8 +58,22 @@ export class JobStatusesController {
   }
 
   @Get(':id')
-  @Header('Content-Type', JSON_UTF8)
-  async show(@Caller() caller: Principal, @Req() request: FastifyRequest, @Param('id') id: string) {
-    return statusJson(await this.jobs.status(caller, id), this.origin.of(request));
+  async show(
+    @Caller() caller: Principal,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Param('id') id: string,
+  ) {
+    const origin = this.origin.of(request);
+    const waitSeconds = preferredWait(request.headers['prefer']);
+    const { etag, body, moreAfter } = await this.polls.answer(caller, id, {
+      origin,
+      ifNoneMatch: request.headers['if-none-match'],
+      waitSeconds,
+      signal: goneSignal(reply),
+    });
+    if (waitSeconds !== null) void reply.header('Preference-Applied', `wait=${waitSeconds}`);
+    if (moreAfter !== null) void reply.header('Link', `<${resultsUrl(origin, id, moreAfter)}>; rel="next"`);
+    return tagged(request, reply, etag, body);
   }
 }

@@ -3,7 +3,15 @@ import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { toPage, type Page, type PageRequest } from '../http/paging.js';
 import type { JobState, PlannedChunk } from './job.js';
-import type { JobFilter, JobOptions } from './job.schemas.js';
+import type { JobFilter } from './job.schemas.js';
+import {
+  newJobSql,
+  outcomeOf,
+  outcomeSql,
+  type NewJob,
+  type SubmissionOutcome,
+  type SubmissionRow,
+} from './submission.sql.js';
 
 /** A worker that has not been heard of for so long is not counted among the living. */
 export const WORKER_SILENCE_SECONDS = 15;
@@ -11,15 +19,7 @@ export const WORKER_SILENCE_SECONDS = 15;
 /** The channel on which workers hear of new work; the payload is the task type. */
 export const READY_CHANNEL = 'tally_ready';
 
-export interface Submission {
-  readonly id: string;
-  readonly accountId: number;
-  readonly createdBy: number;
-  readonly type: string;
-  readonly options: JobOptions;
-  readonly total: number;
-  /** Whether its chunks must run one after the other. */
-  readonly ordered: boolean;
+export interface Submission extends NewJob {
   readonly chunks: readonly PlannedChunk[];
 }
 
@@ -33,6 +33,26 @@ export interface StatusRow {
   readonly version: number;
   readonly results: string;
 }
+
+/** Of a job that was made just now. */
+export const newStatus = ({ id, total }: Pick<NewJob, 'id' | 'total'>): StatusRow => ({
+  id,
+  total,
+  progress: 0,
+  status: 'working',
+  message: null,
+  version: 1,
+  results: '[]',
+});
+
+/** As a poll reads it. */
+export interface PolledRow extends StatusRow {
+  /** The position of the last of `results`; null when there are none. */
+  readonly lastInline: number | null;
+}
+
+/** The polled state less its results: what a client asks about that has it already. */
+export type StatusHead = Omit<StatusRow, 'results'>;
 
 export interface JobRow extends Omit<StatusRow, 'results'> {
   readonly type: string;
@@ -78,29 +98,20 @@ export class JobStore {
    * Commits the job and all of its chunks, and wakes the workers, in one statement: after it the job survives any crash.
    * Multi-row VALUES are as fast as COPY here; unnest is the slowest, since the driver escapes JSON inside arrays.
    */
-  async submit(job: Submission): Promise<void> {
-    const { options } = job;
-    const metadata = options.metadata ? JSON.stringify(options.metadata) : null;
+  async submit(job: Submission): Promise<SubmissionOutcome> {
     const chunks = job.chunks.map(
       (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
     );
-    await this.prisma.$queryRaw`
-      WITH job AS (
-        INSERT INTO job_statuses (id, account_id, created_by, type, name, metadata, priority, max_attempts,
-                                  task_timeout_seconds, max_failures, start_at, deadline, ordered, total)
-        VALUES (${job.id}::uuid, ${job.accountId}, ${job.createdBy}, ${job.type}, ${options.name ?? null},
-                ${metadata}::json, ${options.priority}, ${options.max_attempts}, ${options.task_timeout},
-                ${options.max_failures ?? null}, ${options.start_at ?? null}, ${options.deadline ?? null},
-                ${job.ordered}, ${job.total})
-        RETURNING id, account_id, type, priority, start_at
-      ), chunks AS (
+    const [row] = await this.prisma.$queryRaw<SubmissionRow[]>`
+      WITH ${newJobSql(job)}, chunks AS (
         INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
         SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
                CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
           FROM job, (VALUES ${Prisma.join(chunks)}) AS chunk (first_position, size, tasks)
          ORDER BY chunk.first_position
       )
-      SELECT pg_notify(${READY_CHANNEL}, type)::text FROM job`;
+      ${outcomeSql(READY_CHANNEL)}`;
+    return outcomeOf(row, job.maxWorkingJobs);
   }
 
   /**
@@ -108,26 +119,43 @@ export class JobStore {
    * progress and the results it counts. Postgres joins the results' JSON as text; Node neither parses nor prints it.
    * @returns null when the account has no such job
    */
-  async status(accountId: number, id: string, resultsMax: number): Promise<StatusRow | null> {
+  async status(accountId: number, id: string, resultsMax: number): Promise<PolledRow | null> {
     const [row] = await this.#statuses(accountId, [id], resultsMax);
     return row ?? null;
   }
 
   /** As `status`, of many jobs, in the order of `ids`; those the account does not have are left out. */
-  async statusMany(accountId: number, ids: readonly string[], resultsMax: number): Promise<StatusRow[]> {
+  async statusMany(accountId: number, ids: readonly string[], resultsMax: number): Promise<PolledRow[]> {
     const rows = await this.#statuses(accountId, ids, resultsMax);
     const byId = new Map(rows.map((row) => [row.id, row]));
     return ids.flatMap((id) => byId.get(id) ?? []);
   }
 
-  #statuses(accountId: number, ids: readonly string[], resultsMax: number): Promise<StatusRow[]> {
-    return this.prisma.$queryRaw<StatusRow[]>`
+  /** As `status`, less the results: a look at one row. */
+  async head(accountId: number, id: string): Promise<StatusHead | null> {
+    const [head] = await this.#heads(Prisma.sql`j.id = ${id}::uuid AND j.account_id = ${accountId}`);
+    return head ?? null;
+  }
+
+  /** Many jobs, whosever they are, in no order: for those who may already see them. */
+  async heads(ids: readonly string[]): Promise<StatusHead[]> {
+    return this.#heads(Prisma.sql`j.id = ANY(${ids}::uuid[])`);
+  }
+
+  #heads(where: Prisma.Sql): Promise<StatusHead[]> {
+    return this.prisma.$queryRaw<StatusHead[]>`
+      SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version
+        FROM job_statuses j WHERE ${where}`;
+  }
+
+  #statuses(accountId: number, ids: readonly string[], resultsMax: number): Promise<PolledRow[]> {
+    return this.prisma.$queryRaw<PolledRow[]>`
       SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version,
-             CASE WHEN j.progress = 0 THEN '[]' ELSE (
-               SELECT '[' || coalesce(string_agg(r.result::text, ',' ORDER BY r.index), '') || ']'
+             inline.last AS "lastInline", '[' || coalesce(inline.results, '') || ']' AS results
+        FROM job_statuses j LEFT JOIN LATERAL (
+               SELECT string_agg(r.result::text, ',' ORDER BY r.index) AS results, max(r.index) AS last
                  FROM (SELECT index, result FROM job_results
-                        WHERE job_id = j.id ORDER BY index LIMIT ${resultsMax}) r) END AS results
-        FROM job_statuses j
+                        WHERE job_id = j.id ORDER BY index LIMIT ${resultsMax}) r) AS inline ON j.progress > 0
        WHERE j.id = ANY(${ids}::uuid[]) AND j.account_id = ${accountId}`;
   }
 

@@ -11,18 +11,27 @@ import {
   Req,
   Res,
 } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
+import { entityTag, tagged } from '../http/etag.js';
+import { keyedRequest } from '../http/keyed-request.js';
 import { Origin } from '../http/origin.js';
 import { pageAnswer, pageRequest } from '../http/paging.js';
+import { TAKES_STREAM } from '../http/request-body.js';
+import { StreamedBody } from '../http/streamed-body.js';
 import { parseInput } from '../http/validate.js';
 import { jobFilter } from './job.schemas.js';
 import { jobListQuery, JSON_UTF8 } from './job-statuses.controller.js';
 import { jobView, statusJson, statusUrl } from './job-status.view.js';
 import { JobControlService } from './job-control.service.js';
+import { IdempotencyService } from './idempotency.service.js';
 import { JobsService } from './jobs.service.js';
+import { submissionAnswer } from './submission.answer.js';
+import { SubmissionService } from './submission.service.js';
+import { UploadService } from './upload.service.js';
 
 /** A JSON submission says all in its body; an option in the query would otherwise be ignored in silence. */
 const noQuery = z.strictObject({});
@@ -33,10 +42,14 @@ export class JobsController {
   constructor(
     private readonly jobs: JobsService,
     private readonly control: JobControlService,
+    private readonly idempotency: IdempotencyService,
+    private readonly submissions: SubmissionService,
+    private readonly uploads: UploadService,
     private readonly origin: Origin,
   ) {}
 
   @Post()
+  @RouteConfig(TAKES_STREAM)
   @HttpCode(202)
   @Header('Content-Type', JSON_UTF8)
   async submit(
@@ -46,11 +59,12 @@ export class JobsController {
     @Query() query: unknown,
     @Body() body: unknown,
   ) {
-    parseInput(noQuery, query);
-    const row = await this.jobs.submit(caller, body);
-    const origin = this.origin.of(request);
-    void reply.header('Location', statusUrl(origin, row.id));
-    return statusJson(row, origin);
+    const submitted = await this.idempotency.once(caller, keyedRequest(request), (key) => {
+      if (body instanceof StreamedBody) return this.uploads.submit(caller, query, body, key);
+      parseInput(noQuery, query);
+      return this.submissions.submit(caller, body, key);
+    });
+    return submissionAnswer(submitted, this.origin.of(request), reply);
   }
 
   @Get()
@@ -65,8 +79,15 @@ export class JobsController {
   }
 
   @Get(':id')
-  async show(@Caller() caller: Principal, @Req() request: FastifyRequest, @Param('id') id: string) {
-    return jobView(await this.jobs.job(caller, id), this.origin.of(request));
+  async show(
+    @Caller() caller: Principal,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Param('id') id: string,
+  ) {
+    const row = await this.jobs.job(caller, id);
+    const body = JSON.stringify(jobView(row, this.origin.of(request)));
+    return tagged(request, reply, entityTag(row.version, body), body);
   }
 
   @Delete(':id')

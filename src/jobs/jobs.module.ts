@@ -1,18 +1,54 @@
 import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { HttpToolsModule } from '../http/http-tools.module.js';
+import { JobEventsController } from './job-events.controller.js';
+import { JobEventsService } from './job-events.service.js';
+import { JobResultsController } from './job-results.controller.js';
+import { JobResultsService } from './job-results.service.js';
 import { JobStatusesController } from './job-statuses.controller.js';
+import { IdempotencyService } from './idempotency.service.js';
+import { IdempotencyStore } from './idempotency.store.js';
 import { JobControlService } from './job-control.service.js';
 import { JobControlStore } from './job-control.store.js';
+import { JobWatcher } from './job-watcher.js';
 import { JobStore } from './job.store.js';
 import { JobsController } from './jobs.controller.js';
 import { JobsService } from './jobs.service.js';
+import { ResultStore } from './result.store.js';
+import { StatusPolls } from './status-polls.js';
+import { SubmissionService } from './submission.service.js';
 import { TaskTypes } from './task-types.js';
+import { UploadService } from './upload.service.js';
+import { UploadStore } from './upload.store.js';
 
 @Module({
   imports: [DiscoveryModule, HttpToolsModule],
-  controllers: [JobStatusesController, JobsController],
-  providers: [JobControlService, JobControlStore, JobStore, JobsService, TaskTypes],
-  exports: [JobControlStore, JobsService, TaskTypes],
+  controllers: [JobStatusesController, JobsController, JobResultsController, JobEventsController],
+  providers: [
+    IdempotencyService,
+    IdempotencyStore,
+    JobControlService,
+    JobControlStore,
+    JobEventsService,
+    JobResultsService,
+    JobStore,
+    JobWatcher,
+    JobsService,
+    ResultStore,
+    StatusPolls,
+    SubmissionService,
+    TaskTypes,
+    UploadService,
+    UploadStore,
+  ],
+  exports: [
+    IdempotencyService,
+    IdempotencyStore,
+    JobControlStore,
+    JobsService,
+    SubmissionService,
+    TaskTypes,
+    UploadStore,
+  ],
 })
 export class JobsModule {}

@@ -16,12 +16,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
+import { keyedRequest } from '../http/keyed-request.js';
 import { Origin } from '../http/origin.js';
 import { pageAnswer, pageQuery, pageRequest } from '../http/paging.js';
 import { parseInput } from '../http/validate.js';
+import { IdempotencyService, type SubmissionKey } from '../jobs/idempotency.service.js';
 import { JSON_UTF8 } from '../jobs/job-statuses.controller.js';
-import { statusJson, statusUrl } from '../jobs/job-status.view.js';
 import type { StatusRow } from '../jobs/job.store.js';
+import { submissionAnswer } from '../jobs/submission.answer.js';
 import { ticketView } from './ticket.view.js';
 import { TicketsService } from './tickets.service.js';
 
@@ -32,6 +34,7 @@ const listQuery = z.strictObject(pageQuery);
 export class TicketsController {
   constructor(
     private readonly tickets: TicketsService,
+    private readonly idempotency: IdempotencyService,
     private readonly origin: Origin,
   ) {}
 
@@ -45,7 +48,7 @@ export class TicketsController {
     @Query() query: unknown,
     @Body() body: unknown,
   ) {
-    return this.#accepted(await this.tickets.createMany(caller, query, body), request, reply);
+    return this.#once(caller, request, reply, (key) => this.tickets.createMany(caller, query, body, key));
   }
 
   @Put('update_many')
@@ -58,7 +61,7 @@ export class TicketsController {
     @Query() query: unknown,
     @Body() body: unknown,
   ) {
-    return this.#accepted(await this.tickets.updateMany(caller, query, body), request, reply);
+    return this.#once(caller, request, reply, (key) => this.tickets.updateMany(caller, query, body, key));
   }
 
   @Delete('destroy_many')
@@ -70,7 +73,7 @@ export class TicketsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Query() query: unknown,
   ) {
-    return this.#accepted(await this.tickets.destroyMany(caller, query), request, reply);
+    return this.#once(caller, request, reply, (key) => this.tickets.destroyMany(caller, query, key));
   }
 
   @Get()
@@ -88,9 +91,13 @@ export class TicketsController {
     return { ticket: ticketView(await this.tickets.ticket(caller, id), this.origin.of(request)) };
   }
 
-  #accepted(row: StatusRow, request: FastifyRequest, reply: FastifyReply): string {
-    const origin = this.origin.of(request);
-    void reply.header('Location', statusUrl(origin, row.id));
-    return statusJson(row, origin);
+  async #once(
+    caller: Principal,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    submit: (key: SubmissionKey | null) => Promise<StatusRow>,
+  ): Promise<string> {
+    const submitted = await this.idempotency.once(caller, keyedRequest(request), submit);
+    return submissionAnswer(submitted, this.origin.of(request), reply);
   }
 }

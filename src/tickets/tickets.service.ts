@@ -5,7 +5,8 @@ import { DomainError, invalid, notFound, type FieldError } from '../errors.js';
 import type { Page, PageRequest } from '../http/paging.js';
 import { parseInput } from '../http/validate.js';
 import type { StatusRow } from '../jobs/job.store.js';
-import { JobsService } from '../jobs/jobs.service.js';
+import type { SubmissionKey } from '../jobs/idempotency.service.js';
+import { SubmissionService } from '../jobs/submission.service.js';
 import { parseTicketId } from './ticket.js';
 import { destroyQuery, manyTickets, noQuery, sameChanges, updateQuery } from './ticket.schemas.js';
 import { TicketsStore } from './tickets.store.js';
@@ -26,33 +27,43 @@ const asOneTicket: Retell = ({ field, description }) => ({
 @Injectable()
 export class TicketsService {
   constructor(
-    private readonly jobs: JobsService,
+    private readonly submissions: SubmissionService,
     private readonly store: TicketsStore,
   ) {}
 
-  /** @throws DomainError as JobsService.submit, in the words of the request; so do the other writes */
-  createMany(caller: Principal, query: unknown, body: unknown): Promise<StatusRow> {
+  /** @throws DomainError as SubmissionService.submit, in the words of the request; so do the other writes */
+  createMany(
+    caller: Principal,
+    query: unknown,
+    body: unknown,
+    key: SubmissionKey | null = null,
+  ): Promise<StatusRow> {
     parseInput(noQuery, query);
     const { tickets } = parseInput(manyTickets, body);
-    return this.#submit(caller, 'tickets.create', tickets, asTickets);
+    return this.#submit(caller, 'tickets.create', tickets, asTickets, key);
   }
 
   /** With `ids`, the same changes for all of them; without, each ticket brings its own. */
-  updateMany(caller: Principal, query: unknown, body: unknown): Promise<StatusRow> {
+  updateMany(
+    caller: Principal,
+    query: unknown,
+    body: unknown,
+    key: SubmissionKey | null = null,
+  ): Promise<StatusRow> {
     const { ids } = parseInput(updateQuery, query);
     if (ids === undefined) {
       const { tickets } = parseInput(manyTickets, body);
-      return this.#submit(caller, 'tickets.update', tickets, asTickets);
+      return this.#submit(caller, 'tickets.update', tickets, asTickets, key);
     }
     const { ticket } = parseInput(sameChanges, body);
     const tasks = ids.map((id) => ({ id, ...ticket }));
-    return this.#submit(caller, 'tickets.update', tasks, asOneTicket);
+    return this.#submit(caller, 'tickets.update', tasks, asOneTicket, key);
   }
 
-  destroyMany(caller: Principal, query: unknown): Promise<StatusRow> {
+  destroyMany(caller: Principal, query: unknown, key: SubmissionKey | null = null): Promise<StatusRow> {
     const { ids } = parseInput(destroyQuery, query);
     const tasks = ids.map((id) => ({ id }));
-    return this.#submit(caller, 'tickets.delete', tasks, asTickets);
+    return this.#submit(caller, 'tickets.delete', tasks, asTickets, key);
   }
 
   /** @throws DomainError RecordNotFound: no such ticket in the caller's account, or no id at all */
@@ -80,9 +91,10 @@ export class TicketsService {
     type: string,
     tasks: readonly unknown[],
     retell: Retell,
+    key: SubmissionKey | null,
   ): Promise<StatusRow> {
     try {
-      return await this.jobs.submit(caller, { type, tasks });
+      return await this.submissions.submit(caller, { type, tasks }, key);
     } catch (error) {
       throw error instanceof DomainError ? retold(error, retell) : error;
     }

@@ -1,6 +1,8 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { IdempotencyStore } from '../jobs/idempotency.store.js';
 import { JobControlStore } from '../jobs/job-control.store.js';
 import { printJobId } from '../jobs/job.js';
+import { UploadStore } from '../jobs/upload.store.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { ChunkStore } from './chunk.store.js';
 
@@ -8,7 +10,8 @@ const SWEEP_MS = 500;
 
 /**
  * What no single worker sees to: chunks whose wait is over, chunks of workers that have died, deadlines, the chunks of jobs
- * that do not run, and the rows of deleted jobs. Every worker process sweeps; the statements skip what another one holds.
+ * that do not run, the rows of deleted jobs, uploads that broke off, and idempotency keys whose time is over. Every worker
+ * process sweeps; the statements skip what another one holds.
  */
 @Injectable()
 export class Sweeper {
@@ -20,6 +23,8 @@ export class Sweeper {
   constructor(
     private readonly chunks: ChunkStore,
     private readonly jobs: JobControlStore,
+    private readonly uploads: UploadStore,
+    private readonly keys: IdempotencyStore,
   ) {}
 
   start(): void {
@@ -57,6 +62,8 @@ export class Sweeper {
       await this.jobs.unpark();
       if (rescued + promoted > 0) await this.chunks.announce();
       await this.jobs.purge();
+      await this.uploads.removeExpired();
+      await this.keys.removeExpired();
     } catch (error) {
       if (isDatabaseAway(error)) return;
       this.#log.error({ err: error, msg: 'the sweep failed' });

@@ -25,6 +25,9 @@ describe('the configuration', () => {
       MAX_TASKS_PER_JOB: 1_000_000,
       MAX_TASK_BYTES: 65_536,
       MAX_BODY_BYTES: 33_554_432,
+      MAX_UPLOAD_BYTES: 1_073_741_824,
+      MAX_WORKING_JOBS: 30,
+      MAX_REQUESTS_PER_SECOND: 0,
       DEMO_TASKS: false,
     });
     expect(parseConfig({}).DATABASE_URL).toBeUndefined();
@@ -64,6 +67,9 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['DEMO_TASKS', 'yes', 'expected true or false, got: yes'],
     ['LEASE_SECONDS', '1', 'expected a whole number from 2'],
     ['WORKER_CONCURRENCY', '0', 'expected a whole number from 1'],
+    ['MAX_WORKING_JOBS', '0', 'expected a whole number from 1'],
+    ['MAX_REQUESTS_PER_SECOND', '-1', 'expected a whole number from 0'],
+    ['MAX_UPLOAD_BYTES', '1GB', 'expected a whole number from 1024'],
     ['MAX_TASKS_PER_JOB', '-1', 'expected a whole number from 1'],
     ['ADMIN_EMAIL', 'ann', 'expected an email address, got: ann'],
     ['DATABASE_URL', 'mysql://x', 'expected a URL that begins with postgres://'],

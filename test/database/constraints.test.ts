@@ -27,6 +27,7 @@ afterAll(async () => {
 // Each test begins with one account, one user and one working job of three tasks.
 beforeEach(async () => {
   for (const table of [
+    'idempotency_keys',
     'job_results',
     'task_chunks',
     'job_statuses',
@@ -183,6 +184,7 @@ test.each<[string, Row]>([
   ['leased', lease],
   ['waiting', { state: 'waiting', visible_at: 'now' }],
   ['parked', { state: 'parked' }],
+  ['uploading', { state: 'uploading' }],
   ['of listed positions', { positions: [0, 7, 9] }],
 ])('a chunk that is %s is taken', async (_, row) => {
   await insert('task_chunks', chunk(row));
@@ -215,6 +217,29 @@ test('require_lease lets a statement stand or undoes it whole', async () => {
     await expect(client.query(statement)).rejects.toMatchObject({ code: 'TY001' });
   }
   expect((await client.query('SELECT progress FROM job_statuses')).rows).toEqual([{ progress: 0 }]);
+});
+
+const key = (row: Row): Row => ({ account_id: 1, key: 'a', owner: LEASE, expires_at: 'now', ...row });
+const used = { job_id: JOB, fingerprint: Buffer.alloc(32) };
+
+test.each<[string, string, Row]>([
+  ['no character', 'key_is_printable_ascii', { key: '' }],
+  ['too many', 'key_is_printable_ascii', { key: 'x'.repeat(256) }],
+  ['one that is not ASCII', 'key_is_printable_ascii', { key: 'ü' }],
+  ['one that cannot be printed', 'key_is_printable_ascii', { key: 'a\nb' }],
+  ['a fingerprint that is not SHA-256', 'fingerprint_is_sha256', { ...used, fingerprint: Buffer.alloc(31) }],
+  ['a job but no fingerprint', 'a_used_key_has_its_fingerprint', { job_id: JOB }],
+  ['a fingerprint but no job', 'a_used_key_has_its_fingerprint', { ...used, job_id: null }],
+])('the database refuses an idempotency key with %s', async (_, constraint, row) => {
+  await expect(insert('idempotency_keys', key(row))).rejects.toEqual(refusing(CHECK, constraint));
+});
+
+test('a key is used once in an account', async () => {
+  await insert('idempotency_keys', key(used));
+  await expect(insert('idempotency_keys', key({}))).rejects.toEqual(
+    refusing(DUPLICATE, 'idempotency_keys_pkey'),
+  );
+  await insert('idempotency_keys', key({ account_id: 2 }));
 });
 
 test.each<[string, string, Row]>([

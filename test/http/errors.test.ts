@@ -89,10 +89,16 @@ describe('a body is refused', () => {
     expectError(answer, 415, 'UnsupportedMediaType');
   });
 
-  test('compressed with 415', async () => {
-    const answer = await call('POST', JOBS, user, sleepJob(), { 'content-encoding': 'gzip' });
+  test.each(['br', 'deflate', 'gzip, gzip', 'nonsense'])('compressed by %s with 415', async (encoding) => {
+    const answer = await call('POST', JOBS, user, sleepJob(), { 'content-encoding': encoding });
     expectError(answer, 415, 'UnsupportedMediaType');
     expect(answer.body.description).toContain('Content-Encoding');
+  });
+
+  test('that says it is gzip and is not with 400', async () => {
+    const answer = await call('POST', JOBS, user, sleepJob(), { 'content-encoding': 'gzip' });
+    expectError(answer, 400, 'InvalidRequest');
+    expect(answer.body.description).toContain('gzip');
   });
 
   test('without a content type with 415', async () => {

@@ -50,7 +50,7 @@ export class TestApp {
   static async start(url: string, options: TestAppOptions = {}): Promise<TestApp> {
     const role = options.role ?? 'all';
     const config = parseConfig({ PORT: '0', DEMO_TASKS: 'true', ROLE: role, ...options.env });
-    const adapter = fastifyAdapter(config.MAX_BODY_BYTES);
+    const adapter = fastifyAdapter(config);
     refuseAnonymous(adapter.getInstance());
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, url), adapter, {
       bodyParser: false,
@@ -106,7 +106,7 @@ export class TestApp {
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    const isJson = response.headers.get('content-type')?.includes('/json') ?? false;
     const answer: Answer = {
       status: response.status,
       headers: response.headers,

@@ -88,6 +88,8 @@ export class TestEngine {
       options: jobOptions.parse(rest),
       total,
       ordered,
+      maxWorkingJobs: 1_000_000,
+      key: null,
       chunks: planChunks(tasks),
     });
     return id;

@@ -96,14 +96,17 @@ class Walk {
     ];
     const [good, bad] = split(now);
     await this.write(
-      async () => void (await engine.chunks.finish(mine.lease, recorded(good, bad), successors)),
+      () => engine.chunks.finish(mine.lease, recorded(good, bad), successors),
       now,
       () => this.held.splice(index, 1),
     );
   }
 
-  async write(send: () => Promise<void>, positions: readonly number[], then: () => void): Promise<void> {
-    if (this.status !== 'working') return void (await expect(send()).rejects.toThrow(LeaseLost));
+  async write(send: () => Promise<unknown>, positions: readonly number[], then: () => void): Promise<void> {
+    if (this.status !== 'working') {
+      await expect(send()).rejects.toThrow(LeaseLost);
+      return;
+    }
     await send();
     for (const position of positions) this.done.set(position, position % 3 !== 0);
     if (this.done.size === this.total) this.status = 'completed';

@@ -1,0 +1,134 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { DomainError } from '../errors.js';
+import { answerClientError } from './client-error.js';
+import { bodyTooLarge, StreamedBody } from './streamed-body.js';
+
+/** How a body arrives: inflated, within a time, streamed where a route asks for it, and out of the way of the answer. */
+
+/** On a route: it takes `application/x-ndjson`, as a StreamedBody. */
+export const TAKES_STREAM = { takesStream: true };
+
+export interface BodyLimits {
+  /** Of a streamed body, inflated. */
+  readonly maxStreamBytes: number;
+  /** So long a streamed body may pause. Its whole time is not limited: a gigabyte over a slow line takes hours. */
+  readonly idleMs: number;
+  /** So long any other body may take. */
+  readonly bodyMs: number;
+  /** So long the rest of a refused body is read and thrown away, so that its sender gets to read the answer. */
+  readonly lingerMs: number;
+  /** So long a streamed body may go on when the process stops. */
+  readonly drainMs: number;
+}
+
+export function takeBodies(instance: FastifyInstance, limits: BodyLimits): void {
+  inflateBodies(instance);
+  limitTime(instance, limits.bodyMs);
+  takeStreams(instance, limits);
+  discardRest(instance, limits.lingerMs);
+}
+
+const takesStream = (request: FastifyRequest): boolean =>
+  (request.routeOptions.config as Partial<typeof TAKES_STREAM>).takesStream === true;
+
+/** A body on a DELETE is thrown away as it is. */
+const hasBody = ({ headers, method }: FastifyRequest): boolean =>
+  method !== 'DELETE' && (headers['content-length'] ?? '0') + (headers['transfer-encoding'] ?? '') !== '0';
+
+function inflateBodies(instance: FastifyInstance): void {
+  instance.addHook('preParsing', (request, _, payload, done) => {
+    const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+    if (encoding === 'identity' || !hasBody(request)) done(null, payload);
+    else if (encoding === 'gzip' || encoding === 'x-gzip') done(null, inflated(request.raw));
+    else
+      done(
+        new DomainError(
+          'UnsupportedMediaType',
+          'Expected a body without a Content-Encoding, or one of Content-Encoding gzip',
+        ),
+      );
+  });
+}
+
+/** Piped, not by `pipeline`: that would end the connection with the inflation, and with it the answer. */
+function inflated(raw: IncomingMessage): Readable {
+  const gunzip = createGunzip();
+  // Fastify compares it with the Content-Length.
+  Object.defineProperty(gunzip, 'receivedEncodedLength', { get: () => gunzip.bytesWritten });
+  raw.on('error', (error) => gunzip.destroy(error));
+  gunzip.on('error', () => raw.unpipe(gunzip));
+  return raw.pipe(gunzip);
+}
+
+function limitTime(instance: FastifyInstance, bodyMs: number): void {
+  instance.addHook('preParsing', (request, _, payload, done) => {
+    if (hasBody(request) && !takesStream(request)) {
+      const { raw } = request;
+      const timer = setTimeout(() => {
+        const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+        answerClientError(late, raw.socket);
+      }, bodyMs);
+      const stop = () => clearTimeout(timer);
+      raw.once('end', stop).once('close', stop);
+    }
+    done(null, payload);
+  });
+}
+
+function takeStreams(instance: FastifyInstance, limits: BodyLimits): void {
+  const { maxStreamBytes, idleMs, drainMs } = limits;
+  const stopping = new AbortController();
+  instance.addHook('preClose', (done) => {
+    setTimeout(() => stopping.abort(), drainMs).unref();
+    done();
+  });
+  instance.addContentTypeParser(/^application\/x-ndjson(?:$|[\s;])/i, (request, payload, done) => {
+    if (!takesStream(request)) {
+      done(new DomainError('UnsupportedMediaType', 'Expected a body of type application/json'));
+      return;
+    }
+    const isDeflated = payload !== request.raw;
+    if (!isDeflated && Number(request.headers['content-length'] ?? 0) > maxStreamBytes) {
+      done(bodyTooLarge(maxStreamBytes));
+      return;
+    }
+    done(null, new StreamedBody(payload, { maxBytes: maxStreamBytes, idleMs, signal: stopping.signal }));
+  });
+}
+
+/**
+ * Node leaves a connection whose request was answered before its body was read as it is: a client that writes all before it
+ * reads would wait for ever; and to close it at once with bytes unread makes TCP take the answer back. So the rest is read and
+ * thrown away for a while, and after that the connection is cut.
+ */
+function discardRest(instance: FastifyInstance, lingerMs: number): void {
+  const closing = new WeakSet<IncomingMessage>();
+  instance.addHook('onSend', (request, reply, _, done) => {
+    const { raw } = request;
+    if (hasBody(request) && !raw.complete) {
+      if (reply.getHeader('connection') === 'close' || !reply.raw.shouldKeepAlive) closing.add(raw);
+      // Else Node closes it as soon as the answer is written.
+      reply.removeHeader('connection');
+      reply.raw.shouldKeepAlive = true;
+    }
+    done();
+  });
+  instance.addHook('onResponse', ({ raw }, _, done) => {
+    if (raw.complete && closing.has(raw)) raw.socket.end();
+    if (!raw.complete && !raw.destroyed) {
+      const timer = setTimeout(() => raw.socket.destroy(), lingerMs).unref();
+      raw.once('close', () => clearTimeout(timer));
+      raw.once('end', () => {
+        if (closing.has(raw)) raw.socket.end();
+      });
+      raw.unpipe();
+      raw.removeAllListeners('readable');
+      raw.on('data', () => undefined);
+      setImmediate(() => raw.resume());
+    }
+    done();
+  });
+}

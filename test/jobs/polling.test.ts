@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { TestUser } from '../support/app.js';
+import { countStatements } from '../support/statements.js';
+import { waitFor } from '../support/wait-for.js';
+import {
+  expectError,
+  raw,
+  rawGet,
+  serve,
+  sleepJob,
+  JOBS,
+  submitted,
+  type Served,
+} from '../http/http-support.js';
+import { bigJob, jobWith } from './results-support.js';
+
+let served: Served;
+let user: TestUser;
+beforeAll(async () => {
+  served = await serve();
+  ({ user } = served);
+});
+afterAll(() => served.stop());
+
+const get = (path: string, headers: Record<string, string> = {}, as = user) =>
+  served.app.get(path, as, headers);
+const statusOf = (id: string) => `/api/v2/job_statuses/${id}.json`;
+const fullOf = (id: string) => `/api/v2/jobs/${id}.json`;
+const act = (id: string, what: string) => served.app.post(`/api/v2/jobs/${id}/${what}.json`, user, undefined);
+const tagOf = async (path: string) => (await get(path)).headers.get('etag')!;
+/** Statements that read results. */
+const RESULTS = /FROM job_results/;
+
+describe.each([
+  ['a polled status', statusOf],
+  ['the full resource', fullOf],
+])('%s', (_, pathOf) => {
+  test('has a strong tag, with which it is 304 without a body', async () => {
+    const path = pathOf(await submitted(served));
+    const answer = await get(path);
+    const tag = answer.headers.get('etag')!;
+    expect(tag).toMatch(/^"1-[\w-]{16}"$/);
+    expect(answer.headers.get('cache-control')).toBe('private, no-cache');
+    for (const header of [tag, `W/${tag}`, `"x", ${tag}`, '*']) {
+      const again = await get(path, { 'if-none-match': header });
+      expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', tag]);
+      expect(again.headers.get('content-type')).toBeNull();
+    }
+    expect((await get(path, { 'if-none-match': '"x"' })).text).toBe(answer.text);
+    expect((await served.app.call('HEAD', path, user, undefined, { 'if-none-match': tag })).status).toBe(304);
+  });
+
+  test('has another tag after each change', async () => {
+    const id = await submitted(served);
+    const tags = [await tagOf(pathOf(id))];
+    for (const what of ['pause', 'resume', 'kill']) {
+      await act(id, what);
+      expect((await get(pathOf(id), { 'if-none-match': tags.join(', ') })).status).toBe(200);
+      tags.push(await tagOf(pathOf(id)));
+    }
+    expect(new Set(tags).size).toBe(4);
+    await act(id, 'kill');
+    expect((await get(pathOf(id), { 'if-none-match': tags.at(-1)! })).status).toBe(304);
+  });
+
+  test('has another tag where it is reached by another name', async () => {
+    const id = await submitted(served);
+    const ask = async (host: string, tag = '"x"') =>
+      raw(served.app.origin, rawGet(pathOf(id), user, [`Host: ${host}`, `If-None-Match: ${tag}`]));
+    const one = await ask('one.example');
+    const tag = /^etag: (.+)$/im.exec(one.head)![1]!;
+    expect((await ask('one.example', tag)).status).toBe(304);
+    const two = await ask('two.example', tag);
+    expect([two.status, JSON.parse(two.body).url]).toEqual([200, `http://two.example${statusOf(id)}`]);
+  });
+
+  test('has another tag when what it says without a change of the job is another', async () => {
+    const id = await submitted(served);
+    const waiting = await get(pathOf(id));
+    expect(waiting.body.message).toMatch(/no worker/);
+    await served.app.prisma.worker.create({ data: { name: 'w', types: ['demo.sleep'], concurrency: 1 } });
+    const { status, body } = await get(pathOf(id), { 'if-none-match': waiting.headers.get('etag')! });
+    await served.app.prisma.worker.delete({ where: { name: 'w' } });
+    expect([status, body.message]).toEqual([200, null]);
+  });
+
+  test('is 404 for another account, whatever it claims to have', async () => {
+    const id = await submitted(served);
+    const stranger = await served.app.addUser(`${pathOf.name.toLowerCase()}@example.com`, 'other');
+    for (const header of ['*', await tagOf(pathOf(id))])
+      expectError(await get(pathOf(id), { 'if-none-match': header }, stranger), 404, 'RecordNotFound');
+  });
+});
+
+test('a 304 costs no look at the results', async () => {
+  const id = await jobWith(served, [{ index: 0, result: '1' }], { total: 9 });
+  const tag = await tagOf(statusOf(id));
+  const statements = countStatements(RESULTS);
+  try {
+    expect((await get(statusOf(id), { 'if-none-match': tag })).status).toBe(304);
+    expect(statements.count).toBe(0);
+    await get(statusOf(id));
+    expect(statements.count).toBe(1);
+  } finally {
+    statements.stop();
+  }
+});
+
+describe('an ended job', () => {
+  test('is not remembered for those who may not see it, by another name, or when it is gone', async () => {
+    const id = await bigJob(served, 5);
+    await get(statusOf(id));
+    const stranger = await served.app.addUser('curious@example.com', 'other');
+    expectError(await get(statusOf(id), {}, stranger), 404, 'RecordNotFound');
+    const named = await raw(served.app.origin, rawGet(statusOf(id), user, ['Host: three.example']));
+    expect(JSON.parse(named.body).url).toBe(`http://three.example${statusOf(id)}`);
+    await served.app.call('DELETE', fullOf(id), user);
+    expectError(await get(statusOf(id)), 404, 'RecordNotFound');
+  });
+});
+
+test('polls that come together share a statement, and one that comes after a kill sees it', async () => {
+  const statements = countStatements(/FROM job_statuses/);
+  try {
+    for (let round = 0; round < 20; round += 1) {
+      const id = await submitted(served);
+      const before = statements.count;
+      const flood = Array.from({ length: 40 }, () => get(statusOf(id)));
+      const killing = act(id, 'kill');
+      const seen = killing.then(() => Promise.all(Array.from({ length: 5 }, () => get(statusOf(id)))));
+      expect((await seen).map(({ body }) => body.status)).toEqual(Array(5).fill('killed'));
+      expect((await Promise.all(flood)).every(({ status }) => status === 200)).toBe(true);
+      expect(statements.count - before).toBeLessThan(30);
+    }
+  } finally {
+    statements.stop();
+  }
+});
+
+test('a poll while the job runs never shows a progress that its results do not bear out', async () => {
+  const own = await serve({ role: 'all' });
+  const { url } = (await own.app.post(JOBS, own.user, sleepJob(900))).body;
+  await waitFor(
+    async () => {
+      const polls = await Promise.all(Array.from({ length: 10 }, () => own.app.get(url, own.user)));
+      for (const { body } of polls) expect(body.results).toHaveLength(body.progress);
+      return polls.every(({ body }) => body.status === 'completed');
+    },
+    { timeoutMs: 20_000, everyMs: 1 },
+  );
+  await own.stop();
+});
