@@ -2,6 +2,8 @@ import { Controller, Get, Global, Module, type DynamicModule } from '@nestjs/com
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { AuthModule } from '../../src/auth/auth.module.js';
+import { ConfigModule } from '../../src/config/config.module.js';
+import { parseConfig } from '../../src/config/config.js';
 import { Caller, Public } from '../../src/auth/authenticated.guard.js';
 import type { Principal } from '../../src/auth/principal.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
@@ -60,7 +62,7 @@ export interface AuthApp {
  */
 export async function startAuthApp(prisma: PrismaService): Promise<AuthApp> {
   const module = await Test.createTestingModule({
-    imports: [TestDatabaseModule.of(prisma), AuthModule],
+    imports: [ConfigModule.of(parseConfig({})), TestDatabaseModule.of(prisma), AuthModule],
     controllers: [WhoController],
   }).compile();
   const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());

@@ -119,21 +119,14 @@ describe('an ended job', () => {
   });
 });
 
-test('polls that come together share a statement, and one that comes after a kill sees it', async () => {
-  const statements = countStatements(/FROM job_statuses/);
-  try {
-    for (let round = 0; round < 20; round += 1) {
-      const id = await submitted(served);
-      const before = statements.count;
-      const flood = Array.from({ length: 40 }, () => get(statusOf(id)));
-      const killing = act(id, 'kill');
-      const seen = killing.then(() => Promise.all(Array.from({ length: 5 }, () => get(statusOf(id)))));
-      expect((await seen).map(({ body }) => body.status)).toEqual(Array(5).fill('killed'));
-      expect((await Promise.all(flood)).every(({ status }) => status === 200)).toBe(true);
-      expect(statements.count - before).toBeLessThan(30);
-    }
-  } finally {
-    statements.stop();
+test('a poll that comes after a kill sees it, whatever flood of polls was under way', async () => {
+  for (let round = 0; round < 20; round += 1) {
+    const id = await submitted(served);
+    const flood = Array.from({ length: 40 }, () => get(statusOf(id)));
+    const killing = act(id, 'kill');
+    const seen = killing.then(() => Promise.all(Array.from({ length: 5 }, () => get(statusOf(id)))));
+    expect((await seen).map(({ body }) => body.status)).toEqual(Array(5).fill('killed'));
+    expect((await Promise.all(flood)).every(({ status }) => status === 200)).toBe(true);
   }
 });
 
