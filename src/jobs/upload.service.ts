@@ -44,7 +44,9 @@ export class UploadService implements OnApplicationBootstrap {
     const sweep = async () => {
       while (await this.store.removeExpired());
     };
-    sweep().catch((error: unknown) => this.#log.error({ err: error, msg: 'broken uploads could not be removed' }));
+    sweep().catch((error: unknown) =>
+      this.#log.error({ err: error, msg: 'broken uploads could not be removed' }),
+    );
   }
 
   /**

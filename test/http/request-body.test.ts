@@ -18,7 +18,7 @@ let sockets: Socket[];
 /** A route for each way to treat a body; nothing of Tally but its edge. */
 beforeEach(async () => {
   sockets = [];
-  server = fastifyAdapter(config, { idleMs: BODY_MS, bodyMs: BODY_MS, lingerMs: 500 }).getInstance();
+  server = fastifyAdapter(config, { idleMs: BODY_MS, bodyMs: BODY_MS, lingerMs: 3_000 }).getInstance();
   server.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   server.post('/json', (request) => ({ got: request.body }));
   server.post('/refused', { config: TAKES_STREAM }, (_, reply) => reply.status(422).send('no'));
