@@ -32,6 +32,10 @@ const environment = z.object({
     .transform((text) => text.replace(/\/+$/, ''))
     .optional()
     .describe('the origin in every url that the API answers with; unset: that of the request'),
+  ENVELOPE: z
+    .enum(['none', 'job_status'], 'expected none or job_status')
+    .default('none')
+    .describe('what stands around a single status: nothing, or `{"job_status": …}`'),
   ROLE: z
     .enum(['all', 'api', 'worker'], 'expected all, api or worker')
     .default('all')

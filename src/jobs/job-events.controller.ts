@@ -4,9 +4,9 @@ import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { goneSignal } from '../http/closing.js';
-import { Origin } from '../http/origin.js';
 import { parseInput } from '../http/validate.js';
 import { JobEventsService } from './job-events.service.js';
+import { StatusForms } from './status-forms.js';
 
 const noQuery = z.strictObject({});
 
@@ -15,7 +15,7 @@ const noQuery = z.strictObject({});
 export class JobEventsController {
   constructor(
     private readonly events: JobEventsService,
-    private readonly origin: Origin,
+    private readonly forms: StatusForms,
   ) {}
 
   @Get()
@@ -28,7 +28,7 @@ export class JobEventsController {
   ) {
     parseInput(noQuery, query);
     const events = await this.events.open(caller, id, {
-      origin: this.origin.of(request),
+      form: this.forms.of(request),
       lastEventId: request.headers['last-event-id']?.toString(),
       signal: goneSignal(reply),
     });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Principal } from '../auth/principal.js';
 import { notFound } from '../errors.js';
 import { parseJobId } from './job.js';
-import { statusHead } from './job-status.view.js';
+import { singleStatus, type StatusForm } from './job-status.view.js';
 import { JobStore, type StatusHead } from './job.store.js';
 import { JobWatcher } from './job-watcher.js';
 
@@ -16,8 +16,8 @@ const HEARTBEAT_MS = 15_000;
 const RECONNECT_MS = 1_000;
 
 export interface EventsRequest {
-  /** Of the url in each event. */
-  readonly origin: string;
+  /** Of the status in each event. */
+  readonly form: StatusForm;
   /** The version of the last event that the client has seen, as its header Last-Event-ID says it. */
   readonly lastEventId: string | undefined;
   /** Aborted when the client has gone. */
@@ -50,9 +50,9 @@ export class JobEventsService {
    * The state now, each change of it, and the end. A client that reads slowly misses changes, and always gets the newest.
    * @param isSeen whether the client knows the state now
    */
-  async *#events(first: StatusHead, isSeen: boolean, { origin, signal, heartbeatMs }: EventsRequest) {
+  async *#events(first: StatusHead, isSeen: boolean, { form, signal, heartbeatMs }: EventsRequest) {
     yield `retry: ${RECONNECT_MS}\n\n`;
-    if (!isSeen) yield statusEvent(first, origin);
+    if (!isSeen) yield statusEvent(first, form);
     let told = first;
     while (told.status === 'working') {
       await sleep(GAP_MS, undefined, { signal }).catch(() => undefined);
@@ -64,11 +64,11 @@ export class JobEventsService {
       });
       if (now === null || signal.aborted || this.watcher.isClosing) return;
       if (now) told = now;
-      yield now ? statusEvent(now, origin) : ':\n\n';
+      yield now ? statusEvent(now, form) : ':\n\n';
     }
   }
 }
 
 /** Its data is one line: JSON has no raw newline. */
-const statusEvent = (head: StatusHead, origin: string): string =>
-  `event: status\nid: ${head.version}\ndata: ${statusHead(head, origin)}[]}\n\n`;
+const statusEvent = (head: StatusHead, form: StatusForm): string =>
+  `event: status\nid: ${head.version}\ndata: ${singleStatus(head, '[]', form)}\n\n`;

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.js';
 import { toCursor } from '../http/paging.js';
 import { printJobId } from './job.js';
 import type { JobRow, StatusHead, StatusRow } from './job.store.js';
@@ -16,8 +17,22 @@ export const resultsUrl = (origin: string, id: string, after: number): string =>
 export const statusJson = (row: StatusRow, origin: string): string =>
   `${statusHead(row, origin)}${row.results}}`;
 
-/** The JSON text of a status up to its results: all of it that a version of the job does not settle. */
-export function statusHead(row: StatusHead, origin: string): string {
+/** How a single status is written: where its url leads, and what stands around it. Those in a list stand bare. */
+export interface StatusForm {
+  /** Such as `https://api.example.com`. */
+  readonly origin: string;
+  readonly envelope: Config['ENVELOPE'];
+}
+
+/** A single status as JSON text. @param results JSON text as well */
+export const singleStatus = (head: StatusHead, results: string, form: StatusForm): string =>
+  `${singleHead(head, form)}${results}${form.envelope === 'none' ? '}' : '}}'}`;
+
+/** A single status up to its results: all of it that a version of the job does not settle. */
+export const singleHead = (head: StatusHead, { origin, envelope }: StatusForm): string =>
+  `${envelope === 'none' ? '' : '{"job_status":'}${statusHead(head, origin)}`;
+
+function statusHead(row: StatusHead, origin: string): string {
   const head = JSON.stringify({
     id: printJobId(row.id),
     url: statusUrl(origin, row.id),

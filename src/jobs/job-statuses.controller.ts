@@ -13,6 +13,7 @@ import { parseInput } from '../http/validate.js';
 import { jobFilter, jobFilters } from './job.schemas.js';
 import { resultsUrl, statusJson } from './job-status.view.js';
 import { JobsService } from './jobs.service.js';
+import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
 
 export const JSON_UTF8 = 'application/json; charset=utf-8';
@@ -30,6 +31,7 @@ export class JobStatusesController {
     private readonly jobs: JobsService,
     private readonly polls: StatusPolls,
     private readonly origin: Origin,
+    private readonly forms: StatusForms,
   ) {}
 
   @Get()
@@ -64,16 +66,16 @@ export class JobStatusesController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Param('id') id: string,
   ) {
-    const origin = this.origin.of(request);
+    const form = this.forms.of(request);
     const waitSeconds = preferredWait(request.headers['prefer']);
     const { etag, body, moreAfter } = await this.polls.answer(caller, id, {
-      origin,
+      form,
       ifNoneMatch: request.headers['if-none-match'],
       waitSeconds,
       signal: goneSignal(reply),
     });
     if (waitSeconds !== null) void reply.header('Preference-Applied', `wait=${waitSeconds}`);
-    if (moreAfter !== null) void reply.header('Link', `<${resultsUrl(origin, id, moreAfter)}>; rel="next"`);
+    if (moreAfter !== null) void reply.header('Link', `<${resultsUrl(form.origin, id, moreAfter)}>; rel="next"`);
     return tagged(request, reply, etag, body);
   }
 }

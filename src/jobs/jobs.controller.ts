@@ -25,10 +25,11 @@ import { StreamedBody } from '../http/streamed-body.js';
 import { parseInput } from '../http/validate.js';
 import { jobFilter } from './job.schemas.js';
 import { jobListQuery, JSON_UTF8 } from './job-statuses.controller.js';
-import { jobView, statusJson, statusUrl } from './job-status.view.js';
+import { jobView, singleStatus, statusUrl } from './job-status.view.js';
 import { JobControlService } from './job-control.service.js';
 import { IdempotencyService } from './idempotency.service.js';
 import { JobsService } from './jobs.service.js';
+import { StatusForms } from './status-forms.js';
 import { submissionAnswer } from './submission.answer.js';
 import { SubmissionService } from './submission.service.js';
 import { UploadService } from './upload.service.js';
@@ -46,6 +47,7 @@ export class JobsController {
     private readonly submissions: SubmissionService,
     private readonly uploads: UploadService,
     private readonly origin: Origin,
+    private readonly forms: StatusForms,
   ) {}
 
   @Post()
@@ -64,7 +66,7 @@ export class JobsController {
       parseInput(noQuery, query);
       return this.submissions.submit(caller, body, key);
     });
-    return submissionAnswer(submitted, this.origin.of(request), reply);
+    return submissionAnswer(submitted, this.forms.of(request), reply);
   }
 
   @Get()
@@ -100,8 +102,8 @@ export class JobsController {
   @HttpCode(200)
   @Header('Content-Type', JSON_UTF8)
   async kill(@Caller() caller: Principal, @Req() request: FastifyRequest, @Param('id') id: string) {
-    const killed = await this.control.kill(caller, id);
-    return statusJson(await this.jobs.status(caller, killed), this.origin.of(request));
+    const status = await this.jobs.status(caller, await this.control.kill(caller, id));
+    return singleStatus(status, status.results, this.forms.of(request));
   }
 
   @Post(':id/pause')

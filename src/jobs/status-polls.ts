@@ -4,14 +4,14 @@ import { CONFIG, type Config } from '../config/config.js';
 import { notFound } from '../errors.js';
 import { entityTag, isKnown } from '../http/etag.js';
 import { parseJobId } from './job.js';
-import { statusHead } from './job-status.view.js';
+import { singleHead, singleStatus, type StatusForm } from './job-status.view.js';
 import { JobStore, type PolledRow, type StatusHead } from './job.store.js';
 import { JobWatcher } from './job-watcher.js';
 import { SharedReads } from './shared-reads.js';
 
 export interface Poll {
-  /** Of the url in the answer. */
-  readonly origin: string;
+  /** Of the answer. */
+  readonly form: StatusForm;
   /** The header If-None-Match. */
   readonly ifNoneMatch: string | undefined;
   /** How long to hold the answer; null: not at all. */
@@ -51,7 +51,7 @@ export class StatusPolls {
   async answer(caller: Principal, text: string, poll: Poll): Promise<PollAnswer> {
     const id = parseJobId(text);
     if (id === null) throw notFound();
-    const tagOf = (head: StatusHead) => this.#tag(head, poll.origin);
+    const tagOf = (head: StatusHead) => this.#tag(head, poll.form);
     if (poll.ifNoneMatch !== undefined || poll.waitSeconds !== null) {
       const head = await this.#awaited(caller, id, poll, (now) => isKnown(tagOf(now), poll.ifNoneMatch));
       if (isKnown(tagOf(head), poll.ifNoneMatch)) return { etag: tagOf(head), body: null, moreAfter: null };
@@ -59,7 +59,7 @@ export class StatusPolls {
     const row = await this.#status(caller.accountId, id);
     return {
       etag: tagOf(row),
-      body: `${statusHead(row, poll.origin)}${row.results}}`,
+      body: singleStatus(row, row.results, poll.form),
       moreAfter: row.progress > this.limits.RESULTS_INLINE_MAX ? row.lastInline : null,
     };
   }
@@ -83,8 +83,8 @@ export class StatusPolls {
   }
 
   /** The results are settled by the version and RESULTS_INLINE_MAX, all else stands in the head. */
-  #tag(head: StatusHead, origin: string): string {
-    return entityTag(head.version, statusHead(head, origin), String(this.limits.RESULTS_INLINE_MAX));
+  #tag(head: StatusHead, form: StatusForm): string {
+    return entityTag(head.version, singleHead(head, form), String(this.limits.RESULTS_INLINE_MAX));
   }
 
   async #status(accountId: number, id: string): Promise<PolledRow> {

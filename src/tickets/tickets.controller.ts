@@ -23,6 +23,7 @@ import { parseInput } from '../http/validate.js';
 import { IdempotencyService, type SubmissionKey } from '../jobs/idempotency.service.js';
 import { JSON_UTF8 } from '../jobs/job-statuses.controller.js';
 import type { StatusRow } from '../jobs/job.store.js';
+import { StatusForms } from '../jobs/status-forms.js';
 import { submissionAnswer } from '../jobs/submission.answer.js';
 import { ticketView } from './ticket.view.js';
 import { TicketsService } from './tickets.service.js';
@@ -36,6 +37,7 @@ export class TicketsController {
     private readonly tickets: TicketsService,
     private readonly idempotency: IdempotencyService,
     private readonly origin: Origin,
+    private readonly forms: StatusForms,
   ) {}
 
   @Post('create_many')
@@ -98,6 +100,6 @@ export class TicketsController {
     submit: (key: SubmissionKey | null) => Promise<StatusRow>,
   ): Promise<string> {
     const submitted = await this.idempotency.once(caller, keyedRequest(request), submit);
-    return submissionAnswer(submitted, this.origin.of(request), reply);
+    return submissionAnswer(submitted, this.forms.of(request), reply);
   }
 }

@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from '../../src/app.module.js';
 import { refuseAnonymous } from '../../src/auth/anonymous.js';
-import { insertUser } from '../../src/auth/users.store.js';
+import { insertUser, UsersStore } from '../../src/auth/users.store.js';
 import { hashPassword } from '../../src/auth/passwords.js';
 import { parseConfig, type Config } from '../../src/config/config.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
@@ -85,6 +85,11 @@ export class TestApp {
     await insertUser(this.prisma, { email, account, role, passwordHash });
     const user = await this.prisma.user.findUniqueOrThrow({ where: { email } });
     return { email, userId: user.id, accountId: user.accountId };
+  }
+
+  /** A new API token of this user. */
+  addToken(user: TestUser): Promise<string> {
+    return new UsersStore(this.prisma).createToken(user.email, 'test');
   }
 
   /** A request as this user; a body that is no string is sent as JSON. */
