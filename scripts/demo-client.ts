@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DemoService } from './demo-service.js';
+import type { ScratchService } from './scratch-service.js';
 
 /** What the polled resource says. */
 export interface Status {
@@ -42,7 +42,7 @@ const BAR_WIDTH = 30;
 /** Calls the service as any client would, and says each call as a curl command. The story is told on standard error. */
 export class DemoClient {
   constructor(
-    private readonly service: DemoService,
+    private readonly service: ScratchService,
     private readonly signal: AbortSignal,
   ) {}
 

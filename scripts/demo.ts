@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { DemoClient, type Result, type Status, type Ticket, type TicketPage } from './demo-client.js';
-import { DemoService } from './demo-service.js';
+import { ScratchService } from './scratch-service.js';
 
 /**
  * `npm run demo`: starts the service, makes 200 tickets in one job, updates nine of them in another, shows the progress
@@ -156,7 +156,7 @@ async function main(): Promise<number> {
   const interruption = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => interruption.abort(new Error(`interrupted by ${name}`)));
-  const service = await DemoService.start();
+  const service = await ScratchService.start();
   const client = new DemoClient(service, interruption.signal);
   let isRight = false;
   try {

@@ -8,6 +8,7 @@ import { HandlersModule } from './handlers/handlers.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ErrorFilter } from './http/error.filter.js';
 import type { TaskHandlerClass } from './jobs/task-handler.js';
+import { OpenApiModule } from './openapi/openapi.module.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 import { WorkersModule } from './workers/workers.module.js';
@@ -37,6 +38,7 @@ export class AppModule {
         DemoModule,
         HandlersModule.of(handlers),
         HealthModule,
+        OpenApiModule,
       ],
       providers: [{ provide: APP_FILTER, useClass: ErrorFilter }],
     };

@@ -13,7 +13,7 @@ interface AuthenticatedRequest extends FastifyRequest {
   principal?: Principal;
 }
 
-const PUBLIC = 'tally:public';
+export const PUBLIC = 'tally:public';
 
 /** Lets a route, or every route of a controller, answer without credentials. */
 export const Public = () => SetMetadata(PUBLIC, true);

@@ -1,8 +1,21 @@
 import { Controller, Get } from '@nestjs/common';
+import { z } from 'zod';
 import { Public } from '../auth/authenticated.guard.js';
 import { DomainError } from '../errors.js';
+import { Operation } from '../http/operation.js';
 import { WorkerService } from '../workers/worker.service.js';
 import { PrismaService } from '../database/prisma.service.js';
+
+const well = {
+  tag: 'Service',
+  answers: {
+    200: {
+      description: 'It is',
+      content: { 'application/json': z.strictObject({ status: z.literal('ok') }).meta({ id: 'Well' }) },
+    },
+  },
+  isJson: false,
+} as const;
 
 /** For whoever watches the process: a supervisor asks whether it lives, a load balancer whether it can serve. */
 @Public()
@@ -14,12 +27,19 @@ export class HealthController {
   ) {}
 
   @Get('healthz')
+  @Operation({ ...well, id: 'isAlive', summary: 'Whether this process is alive' })
   alive() {
     return { status: 'ok' };
   }
 
   /** 503 while the database is away, and while the worker of this process, if it has one, cannot be heard of. */
   @Get('readyz')
+  @Operation({
+    ...well,
+    id: 'isReady',
+    summary: 'Whether this process can serve: its database, and its worker where it has one',
+    errors: ['Unavailable'],
+  })
   async ready() {
     await this.prisma.$queryRaw`SELECT 1 FROM job_statuses LIMIT 1`;
     if (!this.worker.isWell)

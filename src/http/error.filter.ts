@@ -28,6 +28,9 @@ const STATUS_OF: Readonly<Record<ErrorWord, number>> = {
   Unavailable: 503,
 };
 
+/** The status code of answers that say this word. */
+export const statusOf = (word: ErrorWord): number => STATUS_OF[word];
+
 const CHALLENGE = 'Basic realm="Tally", charset="UTF-8"';
 const UNAVAILABLE_RETRY_SECONDS = 2;
 

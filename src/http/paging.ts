@@ -68,9 +68,23 @@ export function toPage<Row>(read: readonly Row[], page: PageRequest): Page<Row> 
   };
 }
 
+const printedCursor = z.string().nullable();
+
+/** What every list says beside its rows. */
+export const pageAnswerShape = {
+  meta: z
+    .strictObject({
+      has_more: z.boolean().describe('Whether rows follow'),
+      after_cursor: printedCursor.describe('`page[after]` of the next page'),
+      before_cursor: printedCursor.describe('`page[before]` of the previous page'),
+    })
+    .meta({ id: 'PageMeta' }),
+  links: z.strictObject({ next: z.url().nullable(), prev: z.url().nullable() }).meta({ id: 'PageLinks' }),
+};
+
 export interface PageAnswer {
-  readonly meta: { has_more: boolean; after_cursor: string | null; before_cursor: string | null };
-  readonly links: { next: string | null; prev: string | null };
+  readonly meta: z.output<typeof pageAnswerShape.meta>;
+  readonly links: z.output<typeof pageAnswerShape.links>;
 }
 
 /** A place in a list as a cursor: opaque to clients. */

@@ -1,9 +1,12 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { invalid, type FieldError } from '../errors.js';
 
 /** Complaints in an answer, and characters of a field's path, at most: both come from the client. */
 const NAMED_FIELDS_MAX = 100;
 const FIELD_CHARACTERS_MAX = 200;
+
+/** Of a route without parameters: one that it does not know would otherwise be ignored in silence. */
+export const noQuery = z.strictObject({});
 
 /**
  * Parses what a client sent.

@@ -4,11 +4,15 @@ import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { goneSignal } from '../http/closing.js';
-import { parseInput } from '../http/validate.js';
+import { Operation } from '../http/operation.js';
+import { noQuery, parseInput } from '../http/validate.js';
+import { jobPath } from './job.answers.js';
 import { JobEventsService } from './job-events.service.js';
 import { StatusForms } from './status-forms.js';
 
-const noQuery = z.strictObject({});
+const eventsHeaders = z.object({
+  'Last-Event-ID': z.string().optional().describe('The id of the last event that the client has seen'),
+});
 
 /** A job's changes as they happen. */
 @Controller('api/v2/jobs/:id/events')
@@ -19,6 +23,27 @@ export class JobEventsController {
   ) {}
 
   @Get()
+  @Operation({
+    id: 'watchJob',
+    tag: 'Jobs',
+    summary: 'A job’s changes as they happen',
+    description:
+      'Server-sent events: `status` with the polled resource (its `results` empty) as data, now, on each change (at most 4 a ' +
+      'second) and when the job ends; then the stream closes. Comments keep the connection alive.',
+    path: jobPath,
+    query: noQuery,
+    headers: eventsHeaders,
+    answers: {
+      200: {
+        description: 'The events, until the job ends',
+        headers: z.object({ 'Cache-Control': z.literal('no-cache, no-transform') }),
+        content: { 'text/event-stream': z.string() },
+      },
+      204: { description: 'The job has ended, and the client has seen its last event' },
+    },
+    errors: ['RecordNotFound', 'RecordInvalid'],
+    isJson: false,
+  })
   async show(
     @Caller() caller: Principal,
     @Req() request: FastifyRequest,

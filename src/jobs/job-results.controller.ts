@@ -6,9 +6,12 @@ import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Closing } from '../http/closing.js';
+import { fileHeaders } from '../http/described.js';
+import { Operation } from '../http/operation.js';
 import { Origin } from '../http/origin.js';
 import { pageAnswer, pageQueryUpTo, pageRequest } from '../http/paging.js';
 import { parseInput } from '../http/validate.js';
+import { jobPath, resultList } from './job.answers.js';
 import { JobResultsService } from './job-results.service.js';
 import { JSON_UTF8 } from './job-statuses.controller.js';
 
@@ -19,10 +22,19 @@ const filters = {
   'filter[success]': z
     .enum(['true', 'false'], 'expected true or false')
     .transform((text) => text === 'true')
-    .optional(),
+    .optional()
+    .describe('Only the tasks that succeeded, or only those that failed'),
 };
 const listQuery = z.strictObject({ ...pageQueryUpTo(PAGE_SIZE_MAX), ...filters });
 const exportQuery = z.strictObject(filters);
+
+const exported = {
+  tag: 'Results',
+  path: jobPath,
+  query: exportQuery,
+  errors: ['RecordNotFound', 'RecordInvalid'],
+  isJson: false,
+} as const;
 
 /** What each task of a job became. */
 @Controller('api/v2/jobs/:id')
@@ -35,6 +47,17 @@ export class JobResultsController {
   ) {}
 
   @Get('results')
+  @Operation({
+    id: 'listResults',
+    tag: 'Results',
+    summary: 'What the tasks of a job became, by their position',
+    description:
+      'Also of a working job: its later pages may then miss positions that are recorded behind the cursor.',
+    path: jobPath,
+    query: listQuery,
+    answers: { 200: { description: 'A page of results', content: { 'application/json': resultList } } },
+    errors: ['RecordNotFound', 'RecordInvalid'],
+  })
   @Header('Content-Type', JSON_UTF8)
   async list(
     @Caller() caller: Principal,
@@ -50,6 +73,18 @@ export class JobResultsController {
   }
 
   @Get('results.ndjson')
+  @Operation({
+    ...exported,
+    id: 'exportResultsAsNdjson',
+    summary: 'All results of a job, a JSON object a line',
+    answers: {
+      200: {
+        description: 'A stream of lines; one that breaks off is not whole',
+        headers: fileHeaders,
+        content: { 'application/x-ndjson': z.string() },
+      },
+    },
+  })
   async ndjson(@Caller() caller: Principal, @Param('id') id: string, @Query() query: unknown) {
     const success = parseInput(exportQuery, query)['filter[success]'];
     const lines = await this.results.ndjson(caller, id, { success });
@@ -57,6 +92,19 @@ export class JobResultsController {
   }
 
   @Get('results.csv')
+  @Operation({
+    ...exported,
+    id: 'exportResultsAsCsv',
+    summary: 'All results of a job as CSV',
+    answers: {
+      200: {
+        description:
+          'RFC 4180 with a header line; a cell that a spreadsheet would run begins with an apostrophe',
+        headers: fileHeaders,
+        content: { 'text/csv': z.string() },
+      },
+    },
+  })
   async csv(@Caller() caller: Principal, @Param('id') id: string, @Query() query: unknown) {
     const success = parseInput(exportQuery, query)['filter[success]'];
     const lines = await this.results.csv(caller, id, { success });

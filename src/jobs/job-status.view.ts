@@ -1,5 +1,7 @@
+import type { z } from 'zod';
 import type { Config } from '../config/config.js';
 import { toCursor } from '../http/paging.js';
+import type { fullJob } from './job.answers.js';
 import { printJobId } from './job.js';
 import type { JobRow, StatusHead, StatusRow } from './job.store.js';
 
@@ -45,7 +47,7 @@ function statusHead(row: StatusHead, origin: string): string {
 }
 
 /** The full resource: the seven keys less the results, and all else there is to know. */
-export function jobView(row: JobRow, origin: string) {
+export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
   const isWorking = row.status === 'working';
   return {
     id: printJobId(row.id),
@@ -56,7 +58,7 @@ export function jobView(row: JobRow, origin: string) {
     message: row.message,
     type: row.type,
     name: row.name,
-    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as unknown),
+    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as Record<string, unknown>),
     priority: row.priority,
     counts: {
       succeeded: row.progress - row.failed,

@@ -5,11 +5,14 @@ import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { DomainError, invalid } from '../errors.js';
 import { goneSignal } from '../http/closing.js';
+import { ifNoneMatch, notModified, taggedHeaders } from '../http/described.js';
 import { tagged } from '../http/etag.js';
+import { Operation } from '../http/operation.js';
 import { Origin } from '../http/origin.js';
 import { PAGE_SIZE_MAX, pageAnswer, pageQuery, pageRequest } from '../http/paging.js';
 import { preferredWait } from '../http/prefer.js';
 import { parseInput } from '../http/validate.js';
+import { jobPath, jobStatusList, jobStatusMany, singleStatusContent } from './job.answers.js';
 import { jobFilter, jobFilters } from './job.schemas.js';
 import { resultsUrl, statusJson } from './job-status.view.js';
 import { JobsService } from './jobs.service.js';
@@ -21,7 +24,20 @@ export const JSON_UTF8 = 'application/json; charset=utf-8';
 export const jobListQuery = z.strictObject({ ...pageQuery, ...jobFilters });
 
 const manyQuery = z.strictObject({
-  ids: z.string('expected ids separated by commas').min(1, 'expected ids'),
+  ids: z
+    .string('expected ids separated by commas')
+    .min(1, 'expected ids')
+    .describe('Ids of jobs, separated by commas, 100 at most'),
+});
+
+const pollHeaders = z.object({
+  'If-None-Match': ifNoneMatch,
+  Prefer: z
+    .string()
+    .optional()
+    .describe(
+      '`wait=N` holds the answer until the job ends (with If-None-Match: until it changes) or N seconds (60 at most) have passed',
+    ),
 });
 
 /** The polled resource: the seven keys, as the seed of this service has them. */
@@ -35,6 +51,19 @@ export class JobStatusesController {
   ) {}
 
   @Get()
+  @Operation({
+    id: 'listJobStatuses',
+    tag: 'Job statuses',
+    summary: 'The account’s jobs, the newest first',
+    query: jobListQuery,
+    answers: {
+      200: {
+        description: 'A page of jobs, without their results',
+        content: { 'application/json': jobStatusList },
+      },
+    },
+    errors: ['RecordInvalid'],
+  })
   @Header('Content-Type', JSON_UTF8)
   async list(@Caller() caller: Principal, @Req() request: FastifyRequest, @Query() query: unknown) {
     const asked = parseInput(jobListQuery, query);
@@ -46,6 +75,19 @@ export class JobStatusesController {
   }
 
   @Get('show_many')
+  @Operation({
+    id: 'showManyJobStatuses',
+    tag: 'Job statuses',
+    summary: 'Several jobs at once',
+    query: manyQuery,
+    answers: {
+      200: {
+        description: 'The jobs in the order asked; what the account does not have is left out',
+        content: { 'application/json': jobStatusMany },
+      },
+    },
+    errors: ['RecordInvalid', 'TooManyValues'],
+  })
   @Header('Content-Type', JSON_UTF8)
   async showMany(@Caller() caller: Principal, @Req() request: FastifyRequest, @Query() query: unknown) {
     const ids = parseInput(manyQuery, query).ids.split(',');
@@ -60,6 +102,30 @@ export class JobStatusesController {
   }
 
   @Get(':id')
+  @Operation({
+    id: 'showJobStatus',
+    tag: 'Job statuses',
+    summary: 'How far a job is, and its results so far',
+    description:
+      'Progress and results are of one moment. Cheap to ask often; with `Prefer: wait` there is no need to.',
+    path: jobPath,
+    headers: pollHeaders,
+    answers: {
+      200: {
+        description: 'The job',
+        headers: taggedHeaders.extend({
+          Link: z
+            .string()
+            .optional()
+            .describe('`rel="next"`: where the results go on that are not in the body'),
+          'Preference-Applied': z.string().optional().describe('`wait=N`, where the request preferred it'),
+        }),
+        content: singleStatusContent,
+      },
+      304: notModified,
+    },
+    errors: ['RecordNotFound'],
+  })
   async show(
     @Caller() caller: Principal,
     @Req() request: FastifyRequest,
@@ -75,7 +141,8 @@ export class JobStatusesController {
       signal: goneSignal(reply),
     });
     if (waitSeconds !== null) void reply.header('Preference-Applied', `wait=${waitSeconds}`);
-    if (moreAfter !== null) void reply.header('Link', `<${resultsUrl(form.origin, id, moreAfter)}>; rel="next"`);
+    if (moreAfter !== null)
+      void reply.header('Link', `<${resultsUrl(form.origin, id, moreAfter)}>; rel="next"`);
     return tagged(request, reply, etag, body);
   }
 }

@@ -31,7 +31,8 @@ const time = z.iso
   .refine(
     (date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 10_000,
     'expected a time before the year 10000',
-  );
+  )
+  .meta({ id: 'Time', description: 'RFC 3339' });
 
 /** What a submission says beside its type and tasks. */
 export const jobOptions = z.object({

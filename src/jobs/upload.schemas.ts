@@ -1,5 +1,15 @@
+import { z } from 'zod';
 import { invalid, DomainError } from '../errors.js';
 import { parseJson } from '../http/json-body.js';
+import { submissionHead } from './job.schemas.js';
+
+/** The query of a streamed submission, as it is documented; `headOfQuery` reads it. */
+export const uploadQuery = submissionHead.extend({
+  type: submissionHead.shape.type
+    .optional()
+    .describe('The type of the tasks; required where the tasks are NDJSON'),
+  metadata: z.string().optional().describe('A JSON object of 4 KiB at most, as text'),
+});
 
 const NUMBERS = new Set(['priority', 'max_attempts', 'max_failures', 'task_timeout']);
 

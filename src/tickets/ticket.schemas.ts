@@ -88,6 +88,10 @@ export const sameChanges = z.strictObject(
   'expected an object with a ticket',
 );
 
+/** The bodies as they are documented, with what their tickets may say. */
+export const createManyBody = z.strictObject({ tickets: z.array(createTask).min(1) });
+export const updateManyBody = z.union([z.strictObject({ tickets: z.array(updateTask).min(1) }), sameChanges]);
+
 const EXPECTED_IDS = 'expected ids of tickets, separated by commas';
 
 const ids = z.string(EXPECTED_IDS).transform((list, context) => {
@@ -97,6 +101,8 @@ const ids = z.string(EXPECTED_IDS).transform((list, context) => {
   return z.NEVER;
 });
 
-export const updateQuery = z.strictObject({ ids: ids.optional() });
-export const destroyQuery = z.strictObject({ ids });
-export const noQuery = z.strictObject({});
+const IDS = 'Ids of tickets, separated by commas';
+export const updateQuery = z.strictObject({
+  ids: ids.optional().describe(`${IDS}: all get the same changes`),
+});
+export const destroyQuery = z.strictObject({ ids: ids.describe(IDS) });

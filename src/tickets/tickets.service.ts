@@ -3,12 +3,12 @@ import type { Principal } from '../auth/principal.js';
 import type { Ticket } from '../database/generated/client.js';
 import { DomainError, invalid, notFound, type FieldError } from '../errors.js';
 import type { Page, PageRequest } from '../http/paging.js';
-import { parseInput } from '../http/validate.js';
+import { noQuery, parseInput } from '../http/validate.js';
 import type { StatusRow } from '../jobs/job.store.js';
 import type { SubmissionKey } from '../jobs/idempotency.service.js';
 import { SubmissionService } from '../jobs/submission.service.js';
 import { parseTicketId } from './ticket.js';
-import { destroyQuery, manyTickets, noQuery, sameChanges, updateQuery } from './ticket.schemas.js';
+import { destroyQuery, manyTickets, sameChanges, updateQuery } from './ticket.schemas.js';
 import { TicketsStore } from './tickets.store.js';
 
 /** How a complaint about a task is told to a client that has never heard of tasks. */

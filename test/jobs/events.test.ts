@@ -168,14 +168,12 @@ describe('the events of a job', () => {
     const id = await submitted(served);
     const gone = new AbortController();
     const caller = { ...user, account: 'main', role: 'agent' as const, tokenId: null };
-    const stream = await served.app.app
-      .get(JobEventsService)
-      .open(caller, id, {
-        form: { origin: '', envelope: 'none' },
-        lastEventId: '1',
-        signal: gone.signal,
-        heartbeatMs: 120,
-      });
+    const stream = await served.app.app.get(JobEventsService).open(caller, id, {
+      form: { origin: '', envelope: 'none' },
+      lastEventId: '1',
+      signal: gone.signal,
+      heartbeatMs: 120,
+    });
     let beats = 0;
     for await (const part of stream!) {
       if (String(part) === ':\n\n') beats += 1;

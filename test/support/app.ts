@@ -9,7 +9,9 @@ import { PrismaService } from '../../src/database/prisma.service.js';
 import { fastifyAdapter } from '../../src/http/fastify.js';
 import type { AnyTaskHandler, TaskHandlerOptions } from '../../src/jobs/task-handler.js';
 import { TaskTypes } from '../../src/jobs/task-types.js';
+import { OpenApiService } from '../../src/openapi/openapi.service.js';
 import { WorkerService } from '../../src/workers/worker.service.js';
+import { watchContract, type WatchedContract } from './contract.js';
 
 export const PASSWORD = 'correct horse';
 
@@ -40,11 +42,15 @@ export interface TestUser {
   readonly accountId: number;
 }
 
-/** The whole service in this process, listening on a free port of its own. */
+/**
+ * The whole service in this process, listening on a free port of its own. Every answer that it gives is held against its
+ * OpenAPI document: one that is not as documented fails the suite when the service is stopped.
+ */
 export class TestApp {
   private constructor(
     readonly app: NestFastifyApplication,
     readonly origin: string,
+    readonly contract: WatchedContract,
   ) {}
 
   static async start(url: string, options: TestAppOptions = {}): Promise<TestApp> {
@@ -57,6 +63,7 @@ export class TestApp {
       abortOnError: false,
       logger: process.env['TALLY_TEST_LOG'] ? ['log', 'warn', 'error'] : false,
     });
+    const contract = watchContract(adapter.getInstance(), () => app.get(OpenApiService).text());
     await app.init();
     for (const { options: about, handler } of options.handlers ?? [])
       app.get(TaskTypes).register(about, handler);
@@ -64,7 +71,7 @@ export class TestApp {
       await app.get(WorkerService).start();
     }
     await app.listen(0, '127.0.0.1');
-    return new TestApp(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'));
+    return new TestApp(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'), contract);
   }
 
   get prisma(): PrismaService {
@@ -138,6 +145,8 @@ export class TestApp {
     await this.app.getHttpAdapter().getInstance().close();
     await this.app.get(WorkerService).stop();
     await this.app.close();
+    const { problems } = this.contract;
+    if (problems.length > 0) throw new Error(`answers that are not as documented:\n${problems.join('\n')}`);
   }
 }
 

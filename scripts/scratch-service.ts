@@ -14,11 +14,11 @@ const START_MS = 60_000;
 const STOP_MS = 30_000;
 const LOG_CHARACTERS = 4_000;
 
-/** What a process needs to run at all. Settings of the service that happen to be exported must not change the demo. */
+/** What a process needs to run at all. Settings of the service that happen to be exported must not change what it does. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'LANG', 'LC_ALL'];
 
 /** The built service in a process of its own, with a database of its own in a folder that goes with it. */
-export class DemoService {
+export class ScratchService {
   readonly email = 'admin@example.com';
   #log = '';
 
@@ -36,10 +36,10 @@ export class DemoService {
   }
 
   /** Starts it; it cannot be called before `ready`. */
-  static async start(): Promise<DemoService> {
+  static async start(): Promise<ScratchService> {
     const port = await freePort();
     const password = randomBytes(12).toString('base64url');
-    const folder = await mkdtemp(join(tmpdir(), 'tally-demo-'));
+    const folder = await mkdtemp(join(tmpdir(), 'tally-scratch-'));
     const passedOn = PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : []));
     const child = spawn(process.execPath, [join(ROOT, 'dist/main.js')], {
       cwd: ROOT,
@@ -50,10 +50,10 @@ export class DemoService {
         ADMIN_PASSWORD: password,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // In a process group of its own: Ctrl-C reaches the demo alone, which then stops the service in good order.
+      // In a process group of its own: Ctrl-C reaches the script alone, which then stops the service in good order.
       detached: true,
     });
-    return new DemoService(`http://127.0.0.1:${port}`, password, folder, child);
+    return new ScratchService(`http://127.0.0.1:${port}`, password, folder, child);
   }
 
   /** What the service has logged last. */
