@@ -94,7 +94,6 @@ function fromFramework(thrown: unknown, request: FastifyRequest): DomainError | 
   const status = thrown instanceof HttpException ? thrown.getStatus() : statusCode;
   switch (status) {
     case 404:
-    case 414: // A path parameter longer than any id.
       return new DomainError('RecordNotFound', 'Not found');
     case 405:
       return new DomainError('MethodNotAllowed', 'This method is not allowed here');

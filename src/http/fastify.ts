@@ -11,6 +11,7 @@ import { KnownPaths } from './known-paths.js';
 import { rememberBody } from './keyed-request.js';
 import { originForm } from './origin.js';
 import { takeBodies } from './request-body.js';
+import { UnreadBodies } from './unread-bodies.js';
 
 /** The HTTP edge: how bytes become requests. What the contract tolerates or refuses of every request stands here. */
 
@@ -30,12 +31,14 @@ const TIMES = { idleMs: 60_000, bodyMs: 120_000, lingerMs: 5_000 };
 type Limits = Pick<Config, 'MAX_BODY_BYTES' | 'MAX_UPLOAD_BYTES' | 'DRAIN_SECONDS'>;
 
 export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}): FastifyAdapter {
+  const { lingerMs, ...limits } = { ...TIMES, ...times };
+  const unread = new UnreadBodies(lingerMs);
   const maxBodyBytes = config.MAX_BODY_BYTES;
   const adapter = new FastifyAdapter({
     bodyLimit: maxBodyBytes,
     genReqId: () => randomUUID(),
     rewriteUrl,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 65_536 },
     // How long a body may take is another matter for a stream than for JSON: request-body.ts sees to it. Node's own limit for
     // the headers stays: a client that opens a connection and says nothing does not keep it.
     requestTimeout: 0,
@@ -44,9 +47,13 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
-    // A URL that the router cannot read.
-    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
-      sendError(error, request, reply),
+    // A URL that the router cannot read. No hook runs for it.
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+      unread.keepOpen(request.raw, reply.raw);
+      reply.raw.once('finish', () => unread.discard(request.raw));
+      void reply.header('X-Request-Id', request.id);
+      sendError(error, request, reply);
+    },
   });
   const instance = adapter.getInstance();
   // First of all hooks, so that every answer has it, also a refusal.
@@ -73,12 +80,11 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
       }
     },
   );
-  takeBodies(instance, {
-    maxStreamBytes: config.MAX_UPLOAD_BYTES,
-    drainMs: config.DRAIN_SECONDS * 1_000,
-    ...TIMES,
-    ...times,
-  });
+  takeBodies(
+    instance,
+    { maxStreamBytes: config.MAX_UPLOAD_BYTES, drainMs: config.DRAIN_SECONDS * 1_000, ...limits },
+    unread,
+  );
   return adapter;
 }
 

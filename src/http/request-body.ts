@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DomainError } from '../errors.js';
 import { answerClientError } from './client-error.js';
+import type { UnreadBodies } from './unread-bodies.js';
 import { bodyTooLarge, StreamedBody } from './streamed-body.js';
 
 /** How a body arrives: inflated, within a time, streamed where a route asks for it, and out of the way of the answer. */
@@ -18,17 +19,22 @@ export interface BodyLimits {
   readonly idleMs: number;
   /** So long any other body may take. */
   readonly bodyMs: number;
-  /** So long the rest of a refused body is read and thrown away, so that its sender gets to read the answer. */
-  readonly lingerMs: number;
   /** So long a streamed body may go on when the process stops. */
   readonly drainMs: number;
 }
 
-export function takeBodies(instance: FastifyInstance, limits: BodyLimits): void {
+export function takeBodies(instance: FastifyInstance, limits: BodyLimits, unread: UnreadBodies): void {
   inflateBodies(instance);
   limitTime(instance, limits.bodyMs);
   takeStreams(instance, limits);
-  discardRest(instance, limits.lingerMs);
+  instance.addHook('onSend', (request, reply, _, done) => {
+    unread.keepOpen(request.raw, reply.raw);
+    done();
+  });
+  instance.addHook('onResponse', (request, _, done) => {
+    unread.discard(request.raw);
+    done();
+  });
 }
 
 const takesStream = (request: FastifyRequest): boolean =>
@@ -64,15 +70,17 @@ function inflated(raw: IncomingMessage): Readable {
 }
 
 function limitTime(instance: FastifyInstance, bodyMs: number): void {
-  instance.addHook('preParsing', (request, _, payload, done) => {
-    if (hasBody(request) && !takesStream(request)) {
-      const { raw } = request;
+  instance.addHook('preParsing', (request, reply, payload, done) => {
+    const { raw } = request;
+    // A client that has gone already says so no more.
+    if (hasBody(request) && !takesStream(request) && !raw.socket.destroyed) {
       const timer = setTimeout(() => {
         const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
         answerClientError(late, raw.socket);
       }, bodyMs);
       const stop = () => clearTimeout(timer);
       raw.once('end', stop).once('close', stop);
+      reply.raw.once('close', stop);
     }
     done(null, payload);
   });
@@ -96,39 +104,5 @@ function takeStreams(instance: FastifyInstance, limits: BodyLimits): void {
       return;
     }
     done(null, new StreamedBody(payload, { maxBytes: maxStreamBytes, idleMs, signal: stopping.signal }));
-  });
-}
-
-/**
- * Node leaves a connection whose request was answered before its body was read as it is: a client that writes all before it
- * reads would wait for ever; and to close it at once with bytes unread makes TCP take the answer back. So the rest is read and
- * thrown away for a while, and after that the connection is cut.
- */
-function discardRest(instance: FastifyInstance, lingerMs: number): void {
-  const closing = new WeakSet<IncomingMessage>();
-  instance.addHook('onSend', (request, reply, _, done) => {
-    const { raw } = request;
-    if (hasBody(request) && !raw.complete) {
-      if (reply.getHeader('connection') === 'close' || !reply.raw.shouldKeepAlive) closing.add(raw);
-      // Else Node closes it as soon as the answer is written.
-      reply.removeHeader('connection');
-      reply.raw.shouldKeepAlive = true;
-    }
-    done();
-  });
-  instance.addHook('onResponse', ({ raw }, _, done) => {
-    if (raw.complete && closing.has(raw)) raw.socket.end();
-    if (!raw.complete && !raw.destroyed) {
-      const timer = setTimeout(() => raw.socket.destroy(), lingerMs).unref();
-      raw.once('close', () => clearTimeout(timer));
-      raw.once('end', () => {
-        if (closing.has(raw)) raw.socket.end();
-      });
-      raw.unpipe();
-      raw.removeAllListeners('readable');
-      raw.on('data', () => undefined);
-      setImmediate(() => raw.resume());
-    }
-    done();
   });
 }

@@ -37,12 +37,18 @@ afterEach(async () => {
   await server.close();
 });
 
-async function request(path: string, type: string, ...headers: string[]): Promise<Socket> {
+function request(path: string, type: string, ...headers: string[]): Promise<Socket> {
+  return requestBy('POST', path, type, ...headers);
+}
+
+async function requestBy(method: string, path: string, type: string, ...headers: string[]): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   sockets.push(socket);
   await once(socket, 'connect');
   socket.write(
-    [`POST ${path} HTTP/1.1`, 'Host: localhost', `Content-Type: ${type}`, ...headers, '', ''].join('\r\n'),
+    [`${method} ${path} HTTP/1.1`, 'Host: localhost', `Content-Type: ${type}`, ...headers, '', ''].join(
+      '\r\n',
+    ),
   );
   return socket;
 }
@@ -87,6 +93,30 @@ test('a request that is refused before its body is read gets its answer, also on
     expect(answer).toMatch(/^HTTP\/1\.1 422 /);
     expect(answer.includes('HTTP/1.1 404')).toBe(connection === 'keep-alive');
   }
+});
+
+test.each([
+  ['a body on DELETE', 'DELETE', '/json'],
+  ['an endless path', 'DELETE', `/${'x'.repeat(3_000)}`],
+  ['a URL that cannot be read', 'POST', '/%zz'],
+])('who is answered while still writing may write on: %s', async (_, method, path) => {
+  const socket = await requestBy(
+    method,
+    path,
+    'application/json',
+    'Transfer-Encoding: chunked',
+    'Connection: close',
+  );
+  socket.write('3\r\n[1,\r\n');
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 40[045] [\s\S]*x-request-id: /i);
+  // Reset by the other side, were it closed already.
+  for (let n = 0; n < 20; n += 1)
+    await new Promise<void>((resolve, reject) =>
+      socket.write('1\r\n1\r\n', (error) => (error ? reject(error) : setImmediate(resolve))),
+    );
+  socket.write('0\r\n\r\n');
+  await once(socket, 'end');
 });
 
 test('a sender that never ends is cut off after a while', async () => {
