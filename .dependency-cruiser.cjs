@@ -3,7 +3,7 @@
  * roof: they know every room.
  */
 const FLOORS = [
-  ['health', 'demo', 'tickets', 'handlers', 'logging'],
+  ['health', 'demo', 'tickets', 'webhooks', 'handlers', 'logging'],
   ['workers'],
   ['jobs'],
   ['auth'],

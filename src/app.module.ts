@@ -10,6 +10,7 @@ import { ErrorFilter } from './http/error.filter.js';
 import type { TaskHandlerClass } from './jobs/task-handler.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 import { WorkersModule } from './workers/workers.module.js';
 import { ConfigModule } from './config/config.module.js';
 
@@ -33,6 +34,7 @@ export class AppModule {
         AuthModule,
         JobsModule,
         WorkersModule,
+        WebhooksModule,
         TicketsModule,
         DemoModule,
         HandlersModule.of(handlers),

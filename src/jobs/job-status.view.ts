@@ -55,6 +55,8 @@ export function jobView(row: JobRow, origin: string) {
     task_timeout: row.taskTimeoutSeconds,
     start_at: row.startAt?.toISOString() ?? null,
     deadline: row.deadline?.toISOString() ?? null,
+    callback_url: row.callbackUrl,
+    callback: row.callbackUrl === null ? null : callbackView(row),
     paused: row.paused,
     created_by: row.createdBy,
     created_at: row.createdAt.toISOString(),
@@ -66,3 +68,10 @@ export function jobView(row: JobRow, origin: string) {
     eta_seconds: row.etaSeconds,
   };
 }
+
+/** How far the callback has come. */
+const callbackView = (row: JobRow) => ({
+  state: row.callbackState,
+  attempts: row.callbackAttempts,
+  last_error: row.callbackError,
+});

@@ -59,12 +59,13 @@ export class JobsController {
     @Query() query: unknown,
     @Body() body: unknown,
   ) {
+    const origin = this.origin.of(request);
     const submitted = await this.idempotency.once(caller, keyedRequest(request), (key) => {
-      if (body instanceof StreamedBody) return this.uploads.submit(caller, query, body, key);
+      if (body instanceof StreamedBody) return this.uploads.submit(caller, query, body, key, origin);
       parseInput(noQuery, query);
-      return this.submissions.submit(caller, body, key);
+      return this.submissions.submit(caller, body, key, origin);
     });
-    return submissionAnswer(submitted, this.origin.of(request), reply);
+    return submissionAnswer(submitted, origin, reply);
   }
 
   @Get()

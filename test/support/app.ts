@@ -9,6 +9,7 @@ import { PrismaService } from '../../src/database/prisma.service.js';
 import { fastifyAdapter } from '../../src/http/fastify.js';
 import type { AnyTaskHandler, TaskHandlerOptions } from '../../src/jobs/task-handler.js';
 import { TaskTypes } from '../../src/jobs/task-types.js';
+import { CallbackDeliverer } from '../../src/webhooks/callback.deliverer.js';
 import { WorkerService } from '../../src/workers/worker.service.js';
 
 export const PASSWORD = 'correct horse';
@@ -62,6 +63,7 @@ export class TestApp {
       app.get(TaskTypes).register(about, handler);
     if (role !== 'api') {
       await app.get(WorkerService).start();
+      app.get(CallbackDeliverer).start();
     }
     await app.listen(0, '127.0.0.1');
     return new TestApp(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'));
@@ -131,7 +133,7 @@ export class TestApp {
 
   async stop(): Promise<void> {
     await this.app.getHttpAdapter().getInstance().close();
-    await this.app.get(WorkerService).stop();
+    await Promise.all([this.app.get(WorkerService).stop(), this.app.get(CallbackDeliverer).stop()]);
     await this.app.close();
   }
 }
