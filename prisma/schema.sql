@@ -43,6 +43,25 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_expires_at_idx ON public.idempotency_keys USING btree (expires_at);
 
+CREATE TABLE job_callbacks (
+  job_id uuid NOT NULL,
+  account_id integer NOT NULL,
+  url text NOT NULL,
+  origin text NOT NULL,
+  state text NOT NULL DEFAULT 'pending'::text,
+  attempts integer NOT NULL DEFAULT 0,
+  due_at timestamp(3) with time zone,
+  last_error text,
+  CONSTRAINT job_callbacks_pkey PRIMARY KEY (job_id),
+  CONSTRAINT a_delivered_callback_has_no_error CHECK (state <> 'delivered'::text OR last_error IS NULL),
+  CONSTRAINT a_failed_callback_says_why CHECK (state <> 'failed'::text OR last_error IS NOT NULL),
+  CONSTRAINT a_settled_callback_is_not_due CHECK (state = 'pending'::text OR due_at IS NULL),
+  CONSTRAINT callback_attempts_are_a_count CHECK (attempts >= 0),
+  CONSTRAINT callback_state_is_known CHECK (state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])),
+  CONSTRAINT callback_url_is_http CHECK (url ~* '^https?://'::text AND length(url) <= 2000)
+);
+CREATE INDEX job_callbacks_due ON public.job_callbacks USING btree (due_at) WHERE (due_at IS NOT NULL);
+
 CREATE TABLE job_results (
   job_id uuid NOT NULL,
   index integer NOT NULL,
@@ -105,7 +124,9 @@ CREATE INDEX job_statuses_deadlines ON public.job_statuses USING btree (deadline
 CREATE UNIQUE INDEX job_statuses_retry_of_key ON public.job_statuses USING btree (retry_of);
 CREATE INDEX job_statuses_working ON public.job_statuses USING btree (id) WHERE (status = 'working'::text);
 CREATE INDEX job_statuses_working_of_account ON public.job_statuses USING btree (account_id, id) WHERE (status = 'working'::text);
+CREATE TRIGGER a_callback_goes_with_its_job AFTER DELETE ON job_statuses FOR EACH ROW EXECUTE FUNCTION delete_the_callback();
 CREATE TRIGGER an_ended_job_never_changes BEFORE UPDATE ON job_statuses FOR EACH ROW WHEN (old.status <> 'working'::text) EXECUTE FUNCTION refuse_to_change_an_ended_job();
+CREATE TRIGGER the_end_of_a_job_makes_its_callback_due AFTER UPDATE OF status ON job_statuses FOR EACH ROW WHEN (old.status = 'working'::text AND new.status <> 'working'::text) EXECUTE FUNCTION make_the_callback_due();
 
 CREATE TABLE job_uploads (
   job_id uuid NOT NULL,
@@ -191,6 +212,24 @@ CREATE TABLE workers (
   seen_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT workers_pkey PRIMARY KEY (name)
 );
+
+CREATE OR REPLACE FUNCTION public.delete_the_callback()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  DELETE FROM job_callbacks WHERE job_id = OLD.id;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.make_the_callback_due()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE job_callbacks SET due_at = clock_timestamp() WHERE job_id = NEW.id AND state = 'pending';
+  RETURN NULL;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_to_change_a_result()
  RETURNS trigger

@@ -14,6 +14,7 @@ import { loadHandlers } from './handlers/load-handlers.js';
 import { fastifyAdapter, serveOnly } from './http/fastify.js';
 import { createLoggers } from './logging/logger.js';
 import { logRequests } from './logging/request-log.js';
+import { CallbackDeliverer } from './webhooks/callback.deliverer.js';
 import { WorkerService } from './workers/worker.service.js';
 
 /** The boot: configuration, database, roles; and the way down again. */
@@ -70,7 +71,10 @@ async function start(config: Config, module: DynamicModule): Promise<NestFastify
     password: config.ADMIN_PASSWORD,
   });
   await app.init();
-  if (config.ROLE !== 'api') await app.get(WorkerService).start();
+  if (config.ROLE !== 'api') {
+    await app.get(WorkerService).start();
+    app.get(CallbackDeliverer).start();
+  }
   await listen(app, config);
   if (admin) printAdmin(admin);
   return app;
@@ -108,7 +112,11 @@ function stopper(app: NestFastifyApplication | null, database: OpenDatabase) {
     log.log(`${signal}: stopping`);
     try {
       if (app) {
-        await Promise.all([app.getHttpAdapter().getInstance().close(), app.get(WorkerService).stop()]);
+        await Promise.all([
+          app.getHttpAdapter().getInstance().close(),
+          app.get(WorkerService).stop(),
+          app.get(CallbackDeliverer).stop(),
+        ]);
         await app.close();
       }
       await database.close();

@@ -16,6 +16,13 @@ const url = (protocols: readonly string[], what: string) =>
     .string()
     .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `expected ${what}`);
 
+/** Base64 of 24 to 64 bytes after `whsec_`: what Standard Webhooks demands of a secret. */
+function isSigningSecret(text: string): boolean {
+  const encoded = /^whsec_(.+)$/.exec(text)?.[1] ?? '';
+  const key = Buffer.from(encoded, 'base64');
+  return key.length >= 24 && key.length <= 64 && key.toString('base64') === encoded;
+}
+
 const environment = z.object({
   PORT: integer(0, 65_535, 3000).describe('TCP port of the HTTP API; 0 picks a free one'),
   HOST: z.string().min(1, 'expected an address').default('127.0.0.1').describe('address to listen on'),
@@ -69,6 +76,20 @@ const environment = z.object({
   MAX_REQUESTS_PER_SECOND: integer(0, 1_000_000, 0).describe(
     'requests of an account that a process answers in a second, at most; 0: any number',
   ),
+  CALLBACK_SECRET: z
+    .string()
+    .transform((text) => text.trim().split(/\s+/))
+    .refine(
+      (secrets) => secrets.every(isSigningSecret),
+      'expected whsec_ and 24 to 64 bytes as base64 (several with spaces between them)',
+    )
+    .optional()
+    .describe('signs callbacks; several, with spaces between, all sign; unset: there are none'),
+  CALLBACK_ALLOW_PRIVATE: z
+    .enum(['true', 'false'], 'expected true or false')
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('whether callbacks may go to addresses that are not public'),
   DEMO_TASKS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')
@@ -103,7 +124,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
-    const secret = /PASSWORD|URL/.test(key);
+    const secret = /PASSWORD|SECRET|URL/.test(key);
     return `${key}: ${issue.message}${secret ? '' : `, got: ${String(env[key])}`}`;
   });
   throw new ConfigError(`The configuration cannot be used: ${problems.join('; ')}`);

@@ -20,6 +20,15 @@ export interface DescribedAnswer {
   readonly content?: DescribedContent;
 }
 
+export interface DescribedCallback {
+  /** Where its URL stands in the request: `{$request.body#/callback_url}`. */
+  readonly url: string;
+  readonly summary: string;
+  readonly headers: z.ZodObject;
+  readonly body: z.ZodType;
+  readonly answers: Readonly<Record<string, string>>;
+}
+
 export interface OperationDescription {
   /** Unique in the API, for generated clients. */
   readonly id: string;
@@ -31,6 +40,8 @@ export interface OperationDescription {
   readonly query?: z.ZodObject;
   readonly headers?: z.ZodObject;
   readonly body?: { readonly description?: string; readonly content: DescribedContent };
+  /** Requests that the service makes because of this one, by name. */
+  readonly callbacks?: Readonly<Record<string, DescribedCallback>>;
   /** By status code. */
   readonly answers: Readonly<Record<number, DescribedAnswer>>;
   /** Beside those that any request may meet. */

@@ -154,6 +154,9 @@ export class JobControlStore {
           FROM task, job, LATERAL (SELECT ${sizeOf(Prisma.sql`job.total`)} AS size) AS chunk
          GROUP BY job.id, job.account_id, job.type, job.priority, n / chunk.size, part
          ORDER BY min(n)
+      ), callback AS (
+        INSERT INTO job_callbacks (job_id, account_id, url, origin)
+        SELECT job.id, job.account_id, url, origin FROM job, job_callbacks WHERE job_id = ${id}::uuid
       )
       SELECT counted.total, (SELECT id::text FROM job) AS made, working::text[] AS working,
              pg_notify(${READY_CHANNEL}, '')::text

@@ -72,6 +72,8 @@ export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
     task_timeout: row.taskTimeoutSeconds,
     start_at: row.startAt?.toISOString() ?? null,
     deadline: row.deadline?.toISOString() ?? null,
+    callback_url: row.callbackUrl,
+    callback: callbackView(row),
     paused: row.paused,
     created_by: row.createdBy,
     created_at: row.createdAt.toISOString(),
@@ -83,3 +85,7 @@ export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
     eta_seconds: row.etaSeconds,
   };
 }
+
+/** How far the callback has come; null: the job has none. */
+const callbackView = ({ callbackState: state, callbackAttempts, callbackError }: JobRow) =>
+  state === null ? null : { state, attempts: callbackAttempts ?? 0, last_error: callbackError };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { pageAnswerShape } from '../http/paging.js';
-import { JOB_STATES } from './job.js';
+import { CALLBACK_STATES, JOB_STATES } from './job.js';
 
 /** The shapes of answers about jobs: they document them, type what makes them, and the tests hold each answer against them. */
 
@@ -46,6 +46,21 @@ export const singleStatusContent = { 'application/json': SINGLE_STATUS };
 export const singleStatusSchema = (envelope: 'none' | 'job_status'): z.ZodType =>
   envelope === 'none' ? jobStatus : z.strictObject({ job_status: jobStatus });
 
+/** What is sent to `callback_url`. */
+export const callbackMessage = z
+  .strictObject({
+    type: z.enum(JOB_STATES.filter((one) => one !== 'working').map((one) => `job.${one}`)),
+    timestamp: time.describe('When the job ended'),
+    data: jobStatus,
+  })
+  .meta({ id: 'CallbackMessage' });
+
+export const callbackHeaders = z.object({
+  'webhook-id': z.string().describe('The same at every try, for the receiver to know a repetition'),
+  'webhook-timestamp': z.string().describe('Of the try, in seconds since 1970'),
+  'webhook-signature': z.string().describe('By CALLBACK_SECRET, as https://www.standardwebhooks.com has it'),
+});
+
 export const jobStatusList = z.strictObject({ job_statuses: z.array(jobStatus), ...pageAnswerShape });
 export const jobStatusMany = z.strictObject({ job_statuses: z.array(jobStatus) });
 
@@ -70,6 +85,17 @@ export const fullJob = z
     task_timeout: count.describe('Seconds'),
     start_at: time.nullable(),
     deadline: time.nullable(),
+    callback_url: z.string().nullable().describe('Is told of the end of the job'),
+    callback: z
+      .strictObject({
+        state: z
+          .enum(CALLBACK_STATES)
+          .describe('`pending` from the submission until it is delivered or given up'),
+        attempts: count,
+        last_error: z.string().nullable(),
+      })
+      .nullable()
+      .describe('How far the request to `callback_url` has come'),
     paused: z.boolean(),
     created_by: z.string().describe('The email address of who submitted it'),
     created_at: time,

@@ -34,6 +34,20 @@ const time = z.iso
   )
   .meta({ id: 'Time', description: 'RFC 3339' });
 
+/** Which address its name stands for is looked at when it is called: it may be another by then. */
+const callbackUrl = z
+  .string('expected a URL')
+  .max(2_000, 'expected at most 2000 characters')
+  .refine((text) => /^https?:\/\/[^\s\\\p{Cc}]+$/iu.test(text) && URL.canParse(text), {
+    error: 'expected a URL that begins with http:// or https://',
+    abort: true,
+  })
+  .refine((text) => !text.includes('#'), 'expected a URL without a fragment')
+  .refine((text) => {
+    const { username, password } = new URL(text);
+    return username === '' && password === '';
+  }, 'expected a URL without credentials');
+
 /** What a submission says beside its type and tasks. */
 export const jobOptions = z.object({
   name: z.string('expected a string').max(200, 'expected at most 200 characters').nullish(),
@@ -44,6 +58,7 @@ export const jobOptions = z.object({
   task_timeout: integerBetween(1, 86_400).default(30),
   start_at: time.nullish(),
   deadline: time.nullish(),
+  callback_url: callbackUrl.nullish().describe('Is told of the end of the job, signed'),
 });
 export type JobOptions = z.output<typeof jobOptions>;
 

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { toPage, type Page, type PageRequest } from '../http/paging.js';
-import type { JobState, PlannedChunk } from './job.js';
+import type { CallbackState, JobState, PlannedChunk } from './job.js';
 import type { JobFilter } from './job.schemas.js';
 import {
   newJobSql,
@@ -73,6 +73,11 @@ export interface JobRow extends Omit<StatusRow, 'results'> {
   readonly taskTimeoutSeconds: number;
   readonly startAt: Date | null;
   readonly deadline: Date | null;
+  readonly callbackUrl: string | null;
+  /** pending, delivered or failed; null: the job has none. */
+  readonly callbackState: CallbackState | null;
+  readonly callbackAttempts: number | null;
+  readonly callbackError: string | null;
   readonly retryOf: string | null;
   readonly retriedBy: string | null;
   /** Seconds that the rest will take at the job's rate so far; null before the first result and after the end. */
@@ -192,7 +197,8 @@ export class JobStore {
              u.email AS "createdBy", j.created_at AS "createdAt", j.started_at AS "startedAt",
              j.finished_at AS "finishedAt", j.paused, j.max_attempts::int AS "maxAttempts",
              j.max_failures AS "maxFailures", j.task_timeout_seconds AS "taskTimeoutSeconds",
-             j.start_at AS "startAt", j.deadline, j.retry_of::text AS "retryOf",
+             j.start_at AS "startAt", j.deadline, b.url AS "callbackUrl", b.state AS "callbackState",
+             b.attempts AS "callbackAttempts", b.last_error AS "callbackError", j.retry_of::text AS "retryOf",
              (SELECT id::text FROM job_statuses WHERE retry_of = j.id) AS "retriedBy",
              CASE WHEN j.status = 'working' AND j.progress > 0 THEN
                least(2147483647,
@@ -200,6 +206,7 @@ export class JobStore {
              END AS "etaSeconds"
         FROM (SELECT * FROM job_statuses j WHERE ${where} ORDER BY ${order} LIMIT ${limit}) j
         JOIN users u ON u.id = j.created_by
+        LEFT JOIN job_callbacks b ON b.job_id = j.id
         LEFT JOIN LATERAL (
           SELECT sum(size - recorded) FILTER (WHERE state = 'leased') AS running,
                  sum(size) FILTER (WHERE state <> 'leased' AND attempt > 0) AS retrying

@@ -5,6 +5,10 @@ import { v7 as uuidv7 } from 'uuid';
 export const JOB_STATES = ['working', 'completed', 'failed', 'killed'] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
+/** How far the request to a job's callback_url has come; `pending` from the submission on. */
+export const CALLBACK_STATES = ['pending', 'delivered', 'failed'] as const;
+export type CallbackState = (typeof CALLBACK_STATES)[number];
+
 /** Tasks in a chunk, at most. At 1,000 the job row is written a tenth as often as at 100: three times the rate. */
 export const MAX_CHUNK_TASKS = 1_000;
 /** Below this, a chunk's own cost (insert, claim, finish) outweighs what a finer spread over workers would bring. */

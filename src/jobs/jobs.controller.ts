@@ -26,6 +26,8 @@ import { TAKES_STREAM } from '../http/request-body.js';
 import { StreamedBody } from '../http/streamed-body.js';
 import { noQuery, parseInput } from '../http/validate.js';
 import {
+  callbackHeaders,
+  callbackMessage,
   fullJob,
   jobList,
   jobPath,
@@ -77,6 +79,19 @@ export class JobsController {
     body: {
       content: { 'application/json': SUBMISSION, 'application/x-ndjson': z.string() },
     },
+    callbacks: {
+      ended: {
+        url: '{$request.body#/callback_url}',
+        summary: 'The job has ended',
+        headers: callbackHeaders,
+        body: callbackMessage,
+        answers: {
+          '2XX': 'It is delivered',
+          410: 'It is not tried again',
+          default: 'It is tried again, for about a day',
+        },
+      },
+    },
     answers: submissionAnswers,
     errors: SUBMISSION_ERRORS,
   })
@@ -90,12 +105,14 @@ export class JobsController {
     @Query() query: unknown,
     @Body() body: unknown,
   ) {
+    const form = this.forms.of(request);
+    const { origin } = form;
     const submitted = await this.idempotency.once(caller, keyedRequest(request), (key) => {
-      if (body instanceof StreamedBody) return this.uploads.submit(caller, query, body, key);
+      if (body instanceof StreamedBody) return this.uploads.submit(caller, query, body, key, origin);
       parseInput(noQuery, query);
-      return this.submissions.submit(caller, body, key);
+      return this.submissions.submit(caller, body, key, origin);
     });
-    return submissionAnswer(submitted, this.forms.of(request), reply);
+    return submissionAnswer(submitted, form, reply);
   }
 
   @Get()

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.js';
 import { invalid, type FieldError } from '../errors.js';
 import { fieldErrors, parseInput } from '../http/validate.js';
 import { submissionHead, type JobOptions } from './job.schemas.js';
@@ -12,7 +13,11 @@ export const NAMED_TASKS_MAX = 100;
 const NAMED_FIELDS_MAX = 10;
 
 /** @throws DomainError RecordInvalid that names each bad option, or the types that there are */
-export function readHead(types: TaskTypes, head: unknown): { type: TaskType; options: JobOptions } {
+export function readHead(
+  types: TaskTypes,
+  head: unknown,
+  settings: Pick<Config, 'CALLBACK_SECRET'>,
+): { type: TaskType; options: JobOptions } {
   const { type, ...options } = parseInput(submissionHead, head);
   const taskType = types.submittable(type);
   if (!taskType) {
@@ -23,6 +28,11 @@ export function readHead(types: TaskTypes, head: unknown): { type: TaskType; opt
   }
   if (options.start_at && options.deadline && options.deadline <= options.start_at)
     throw invalid([{ field: 'deadline', description: 'expected a time after start_at' }]);
+  // Unsigned, a receiver could not tell it from anybody's request.
+  if (options.callback_url && !settings.CALLBACK_SECRET)
+    throw invalid([
+      { field: 'callback_url', description: 'cannot be used here: callbacks need CALLBACK_SECRET to be set' },
+    ]);
   return { type: taskType, options };
 }
 

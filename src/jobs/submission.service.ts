@@ -10,7 +10,7 @@ import { RepeatFinder } from './repeat-finder.js';
 import { addJob, tooManyTasks } from './submission-refused.js';
 import { TaskTypes, type TaskType } from './task-types.js';
 
-type Limits = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING_JOBS'>;
+type Limits = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING_JOBS' | 'CALLBACK_SECRET'>;
 
 /** Takes jobs in whose tasks have come in one piece; those that are streamed come by upload.service.ts. */
 @Injectable()
@@ -24,14 +24,20 @@ export class SubmissionService {
   /**
    * @param body `{type, tasks, …options}` as parsed from JSON
    * @param key of the request, which commits with the job
+   * @param origin where the request reached the service, for the job's callback
    * @returns the new job's status
    * @throws DomainError RecordInvalid that names each bad field, TooManyValues, TooManyJobs; nothing is left behind
    */
-  async submit(caller: Principal, body: unknown, key: SubmissionKey | null = null): Promise<StatusRow> {
+  async submit(
+    caller: Principal,
+    body: unknown,
+    key: SubmissionKey | null = null,
+    origin = '',
+  ): Promise<StatusRow> {
     if (typeof body !== 'object' || body === null || Array.isArray(body))
       throw invalid([{ field: 'body', description: 'expected an object with type and tasks' }]);
     const { tasks, ...head } = body as Record<string, unknown>;
-    const { type, options } = readHead(this.types, head);
+    const { type, options } = readHead(this.types, head, this.limits);
     const { texts, ordered } = this.#readTasks(tasks, type);
     const job = {
       id: newJobId(),
@@ -39,6 +45,7 @@ export class SubmissionService {
       createdBy: caller.userId,
       type: type.type,
       options,
+      origin,
       total: texts.length,
       ordered,
       maxWorkingJobs: this.limits.MAX_WORKING_JOBS,

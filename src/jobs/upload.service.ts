@@ -20,7 +20,10 @@ import { UploadStore, type UploadedJob } from './upload.store.js';
 const WRITE_CHUNKS = 64;
 const WRITE_CHARACTERS = 256 * 1024;
 
-type Settings = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING_JOBS' | 'LEASE_SECONDS'>;
+type Settings = Pick<
+  Config,
+  'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING_JOBS' | 'LEASE_SECONDS' | 'CALLBACK_SECRET'
+>;
 
 /**
  * Takes jobs in whose tasks are streamed, a line each, in constant memory: read, checked and written chunk by chunk, and a job
@@ -52,6 +55,7 @@ export class UploadService implements OnApplicationBootstrap {
   /**
    * @param query type and options, as text
    * @param key of the request, which commits with the job
+   * @param origin where the request reached the service, for the job's callback
    * @returns the new job's status
    * @throws DomainError as SubmissionService.submit; InvalidJSON; PayloadTooLarge; Unavailable: the lease has run out. Nothing
    *   is left behind
@@ -61,8 +65,9 @@ export class UploadService implements OnApplicationBootstrap {
     query: unknown,
     body: StreamedBody,
     key: SubmissionKey | null,
+    origin: string,
   ): Promise<StatusRow> {
-    const { type, options } = readHead(this.types, headOfQuery(query));
+    const { type, options } = readHead(this.types, headOfQuery(query), this.settings);
     const maxWorkingJobs = this.settings.MAX_WORKING_JOBS;
     const { accountId, userId: createdBy } = caller;
     const upload = { id: newJobId(), accountId, type: type.type, priority: options.priority };
@@ -74,7 +79,7 @@ export class UploadService implements OnApplicationBootstrap {
       const chunks = await whileKept(this.#leaseMs, renew, () => this.#write(upload, reader, body));
       const { total, ordered } = reader;
       const held = key && (await key.held());
-      const job = { ...upload, createdBy, options, total, ordered, maxWorkingJobs, key: held };
+      const job = { ...upload, createdBy, options, origin, total, ordered, maxWorkingJobs, key: held };
       await addJob(options, maxWorkingJobs, () => this.store.seal(job, chunks));
       return newStatus(job);
     } catch (error) {

@@ -7,7 +7,12 @@ import type {
 import type { ErrorWord } from '../errors.js';
 import { statusOf } from '../http/error.filter.js';
 import { errorSchema } from '../http/error.schemas.js';
-import type { DescribedAnswer, DescribedContent, DescribedSchema } from '../http/operation.js';
+import type {
+  DescribedAnswer,
+  DescribedCallback,
+  DescribedContent,
+  DescribedSchema,
+} from '../http/operation.js';
 import { MEANING } from './error-words.js';
 import type { DescribedRoute } from './routes.js';
 
@@ -48,7 +53,7 @@ export function operationObject(
   { method, isPublic, operation }: DescribedRoute,
   late: LateSchemas,
 ): ZodOpenApiOperationObject {
-  const { id, tag, summary, description, path, query, headers, body } = operation;
+  const { id, tag, summary, description, path, query, headers, body, callbacks } = operation;
   return {
     operationId: id,
     tags: [tag],
@@ -63,6 +68,7 @@ export function operationObject(
         content: contentOf(body.content, late),
       },
     }),
+    ...(callbacks && { callbacks: mapped(callbacks, callbackObject) }),
     responses: {
       ...answersOf(operation.answers, late),
       ...errorsOf(method, isPublic, operation.errors ?? []),
@@ -123,10 +129,23 @@ function errorResponse(status: number, words: readonly ErrorWord[]): ZodOpenApiR
   return response;
 }
 
+const callbackObject = ({ url, summary, headers, body, answers }: DescribedCallback) => ({
+  [url]: {
+    post: {
+      summary,
+      security: [],
+      requestParams: { header: headers },
+      requestBody: { required: true, content: { 'application/json': { schema: body } } },
+      responses: mapped(answers, (description) => ({ description })),
+    },
+  },
+});
+
+const mapped = <From, To>(values: Readonly<Record<string, From>>, by: (value: From) => To) =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, by(value)]));
+
 const contentOf = (content: DescribedContent, late: LateSchemas) =>
-  Object.fromEntries(
-    Object.entries(content).map(([type, schema]) => [type, { schema: schemaOf(schema, late) }]),
-  );
+  mapped(content, (schema) => ({ schema: schemaOf(schema, late) }));
 
 function schemaOf(schema: DescribedSchema, late: LateSchemas): z.ZodType {
   if (typeof schema !== 'string') return schema;

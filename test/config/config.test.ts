@@ -29,7 +29,9 @@ describe('the configuration', () => {
       MAX_WORKING_JOBS: 30,
       MAX_REQUESTS_PER_SECOND: 0,
       DEMO_TASKS: false,
+      CALLBACK_ALLOW_PRIVATE: false,
     });
+    expect(parseConfig({}).CALLBACK_SECRET).toBeUndefined();
     expect(parseConfig({}).DATABASE_URL).toBeUndefined();
     expect(parseConfig({}).PUBLIC_URL).toBeUndefined();
   });
@@ -48,6 +50,12 @@ describe('the configuration', () => {
     ['http://localhost:3000', 'http://localhost:3000'],
   ])('reads PUBLIC_URL=%s', (given, expected) => {
     expect(parseConfig({ PUBLIC_URL: given }).PUBLIC_URL).toBe(expected);
+  });
+
+  test('reads one secret for callbacks, or several while they change', () => {
+    const [one, other] = [24, 64].map((bytes) => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`);
+    expect(parseConfig({ CALLBACK_SECRET: one }).CALLBACK_SECRET).toEqual([one]);
+    expect(parseConfig({ CALLBACK_SECRET: ` ${one}  ${other} ` }).CALLBACK_SECRET).toEqual([one, other]);
   });
 
   test('writes the first admin as users are written', () => {
@@ -79,6 +87,13 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['PUBLIC_URL', 'https://example.com/?a=b', 'without a query'],
     ['PUBLIC_URL', 'https://example.com/#top', 'without a query'],
     ['PUBLIC_URL', 'https://example.com/a?', 'without a query'],
+    ['CALLBACK_ALLOW_PRIVATE', '1', 'expected true or false, got: 1'],
+    ['CALLBACK_SECRET', 'x', 'expected whsec_ and 24 to 64 bytes as base64'],
+    ['CALLBACK_SECRET', Buffer.alloc(24).toString('base64'), 'expected whsec_'],
+    ['CALLBACK_SECRET', `whsec_${Buffer.alloc(23).toString('base64')}`, 'expected whsec_'],
+    ['CALLBACK_SECRET', `whsec_${Buffer.alloc(65).toString('base64')}`, 'expected whsec_'],
+    ['CALLBACK_SECRET', `whsec_${Buffer.alloc(32).toString('base64').slice(0, -1)}`, 'expected whsec_'],
+    ['CALLBACK_SECRET', `whsec_${Buffer.alloc(24).toString('base64')} y`, 'expected whsec_'],
   ])('%s=%s', (name, value, expected) => {
     const complaint = complaintOf({ [name]: value });
     expect(complaint).toContain(`${name}: `);
@@ -94,6 +109,7 @@ describe('a value that cannot be used is named with what was expected', () => {
     const complaint = complaintOf({
       ADMIN_PASSWORD: 'hunter2',
       DATABASE_URL: 'mysql://tally:hunter3@db/tally',
+      CALLBACK_SECRET: 'hunter4',
     });
     expect(complaint).toMatch(/ADMIN_PASSWORD: expected at least 8 characters/);
     expect(complaint).not.toMatch(/hunter/);

@@ -242,6 +242,38 @@ test('a key is used once in an account', async () => {
   await insert('idempotency_keys', key({ account_id: 2 }));
 });
 
+const callback = (row: Row): Row => ({
+  ...{ job_id: JOB, account_id: 1, url: 'https://example.com/', origin: '' },
+  ...row,
+});
+
+test.each<[string, string, Row]>([
+  ['a URL that is not of the web', 'callback_url_is_http', { url: 'file:///etc/passwd' }],
+  ['too long a URL', 'callback_url_is_http', { url: `https://${'a'.repeat(2_000)}` }],
+  ['an unknown state', 'callback_state_is_known', { state: 'lost' }],
+  ['a negative count of attempts', 'callback_attempts_are_a_count', { attempts: -1 }],
+  ['a time though it is delivered', 'a_settled_callback_is_not_due', { state: 'delivered', due_at: 'now' }],
+  ['a failure without a reason', 'a_failed_callback_says_why', { state: 'failed' }],
+  ['an error though delivered', 'a_delivered_callback_has_no_error', { state: 'delivered', last_error: 'x' }],
+])('the database refuses a callback with %s', async (_, constraint, row) => {
+  await expect(insert('job_callbacks', callback(row))).rejects.toEqual(refusing(CHECK, constraint));
+});
+
+test.each([
+  ['completed', 'progress = 3'],
+  ['failed', 'progress = 1'],
+  ['killed', 'progress = 0'],
+])('a callback is due from the end of its job as %s, not before, and goes with it', async (status, set) => {
+  await insert('job_callbacks', callback({}));
+  const due = async () => (await client.query('SELECT due_at IS NOT NULL AS due FROM job_callbacks')).rows;
+  await client.query('UPDATE job_statuses SET progress = 1, status = status');
+  expect(await due()).toEqual([{ due: false }]);
+  await client.query(`UPDATE job_statuses SET status = '${status}', ${set}, finished_at = clock_timestamp()`);
+  expect(await due()).toEqual([{ due: true }]);
+  await client.query('DELETE FROM job_statuses');
+  expect(await due()).toEqual([]);
+});
+
 test.each<[string, string, Row]>([
   ['an unknown status', 'ticket_status_is_known', { status: 'lost' }],
   ['an unknown priority', 'ticket_priority_is_known', { priority: 'highest' }],

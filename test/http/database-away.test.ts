@@ -1,53 +1,9 @@
-import { createServer, connect, type Server, type Socket } from 'node:net';
-import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { TestApp, type TestUser } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait-for.js';
+import { Way } from '../support/way.js';
 import { expectError, JOBS, rowsLeft, sleepJob, STATUSES } from './http-support.js';
-
-/** A way to the database that can be cut: every connection ends, and no new one is taken. */
-class Way {
-  readonly #sockets = new Set<Socket>();
-  #server: Server | null = null;
-  #port = 0;
-
-  constructor(private readonly target: URL) {}
-
-  get url(): string {
-    const url = new URL(this.target);
-    url.host = `127.0.0.1:${this.#port}`;
-    return url.href;
-  }
-
-  async open(): Promise<void> {
-    this.#server = createServer((near) => {
-      const far = connect(Number(this.target.port), this.target.hostname);
-      for (const [from, to] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(from);
-        from
-          .on('error', () => undefined)
-          .on('close', () => {
-            this.#sockets.delete(from);
-            to.destroy();
-          });
-        from.pipe(to);
-      }
-    }).listen(this.#port, '127.0.0.1');
-    await once(this.#server, 'listening');
-    this.#port = (this.#server.address() as { port: number }).port;
-  }
-
-  async cut(): Promise<void> {
-    const closed = this.#server && once(this.#server, 'close');
-    this.#server?.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
-  }
-}
 
 let database: TestDatabase;
 let way: Way;

@@ -25,6 +25,7 @@ beforeAll(async () => {
       MAX_TASK_BYTES: '5000',
       MAX_BODY_BYTES: '60000',
       MAX_UPLOAD_BYTES: '60000',
+      CALLBACK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
     },
   });
   authorization = authorizationOf(served.user);

@@ -10,6 +10,7 @@ import { fastifyAdapter } from '../../src/http/fastify.js';
 import type { AnyTaskHandler, TaskHandlerOptions } from '../../src/jobs/task-handler.js';
 import { TaskTypes } from '../../src/jobs/task-types.js';
 import { OpenApiService } from '../../src/openapi/openapi.service.js';
+import { CallbackDeliverer } from '../../src/webhooks/callback.deliverer.js';
 import { WorkerService } from '../../src/workers/worker.service.js';
 import { watchContract, type WatchedContract } from './contract.js';
 
@@ -69,6 +70,7 @@ export class TestApp {
       app.get(TaskTypes).register(about, handler);
     if (role !== 'api') {
       await app.get(WorkerService).start();
+      app.get(CallbackDeliverer).start();
     }
     await app.listen(0, '127.0.0.1');
     return new TestApp(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'), contract);
@@ -143,7 +145,7 @@ export class TestApp {
 
   async stop(): Promise<void> {
     await this.app.getHttpAdapter().getInstance().close();
-    await this.app.get(WorkerService).stop();
+    await Promise.all([this.app.get(WorkerService).stop(), this.app.get(CallbackDeliverer).stop()]);
     await this.app.close();
     const { problems } = this.contract;
     if (problems.length > 0) throw new Error(`answers that are not as documented:\n${problems.join('\n')}`);
