@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { ChunkCutter } from '../../src/jobs/chunk-cutter.js';
-import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, type PlannedChunk } from '../../src/jobs/job.js';
+import { ChunkCutter, type CutChunk } from '../../src/jobs/chunk-cutter.js';
+import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS } from '../../src/jobs/job.js';
 
-function cut(tasks: readonly string[]): PlannedChunk[] {
+function cut(tasks: readonly string[]): CutChunk[] {
   const cutter = new ChunkCutter();
   const full = tasks.map((task) => cutter.add(task, Buffer.byteLength(task)));
   return [...full, cutter.rest()].filter((chunk) => chunk !== null);
@@ -16,7 +16,7 @@ test('every task is in one chunk, at its position', () => {
     fc.property(fc.integer({ min: 0, max: 5_000 }), (total) => {
       let next = 0;
       for (const chunk of cut(numbers(total))) {
-        const tasks = JSON.parse(chunk.tasks) as number[];
+        const tasks = JSON.parse(chunk.tasks.toString()) as number[];
         expect([chunk.firstPosition, chunk.size]).toEqual([next, tasks.length]);
         expect(tasks).toEqual(Array.from({ length: chunk.size }, (_, at) => next + at));
         next += chunk.size;
