@@ -3,8 +3,8 @@ import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, MIN_CHUNK_TASKS } from './job.js';
 /** A chunk has at most this part of the tasks before it, so that no chunk is a large part of the job. */
 const PART = 50;
 
-/** Bytes that the chunk under way has at first. */
-const FIRST_BYTES = 128 * 1024;
+/** Room of a chunk at first: those of the beginning are small and many. */
+const FIRST_BYTES = 16 * 1024;
 
 const [COMMA, OPEN_ARRAY, CLOSE_ARRAY] = [0x2c, 0x5b, 0x5d];
 
@@ -12,7 +12,7 @@ const [COMMA, OPEN_ARRAY, CLOSE_ARRAY] = [0x2c, 0x5b, 0x5d];
 export interface CutChunk {
   readonly firstPosition: number;
   readonly size: number;
-  /** A JSON array in UTF-8, a task a position. */
+  /** A JSON array in UTF-8, a task a position; until the chunk is given back. */
   readonly tasks: Buffer;
 }
 
@@ -20,12 +20,14 @@ export interface CutChunk {
  * Cuts tasks into chunks as they come, without knowing how many there will be: the chunks begin small and grow with what has
  * been read. 10,000 tasks become about 200 chunks, a million 1,250 (`planChunks`, which knows the total: 100 and 1,000).
  *
- * A task is written down as bytes at once: a thousand texts that wait for their chunk would outlive V8's young generation.
+ * A task is written down as bytes at once: a thousand texts that wait for their chunk would outlive V8's young generation. So
+ * do the bytes, of which V8 lets 64 MB gather before it collects; hence they are used again.
  */
 export class ChunkCutter {
   /** Tasks so far. */
   total = 0;
-  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  readonly #free: Buffer[] = [];
   /** Of them, those that are written. */
   #length = 0;
   /** Tasks in them. */
@@ -53,10 +55,16 @@ export class ChunkCutter {
     const size = this.#size;
     if (size === 0) return null;
     this.#bytes[this.#length] = CLOSE_ARRAY;
-    const tasks = Buffer.from(this.#bytes.subarray(0, this.#length + 1));
+    const tasks = this.#bytes.subarray(0, this.#length + 1);
+    this.#bytes = this.#free.pop() ?? Buffer.allocUnsafeSlow(FIRST_BYTES);
     this.#length = 0;
     this.#size = 0;
     return { firstPosition: this.total - size, size, tasks };
+  }
+
+  /** Takes the bytes of a chunk for another one: it has been written. */
+  giveBack({ tasks }: CutChunk): void {
+    this.#free.push(Buffer.from(tasks.buffer));
   }
 
   get #sizeMax(): number {

@@ -69,6 +69,11 @@ export class UploadReader {
     return [last, this.#cutter.rest()].filter((chunk) => chunk !== null);
   }
 
+  /** Takes the bytes of chunks for others: they have been written. */
+  giveBack(chunks: readonly CutChunk[]): void {
+    for (const chunk of chunks) this.#cutter.giveBack(chunk);
+  }
+
   #read(line: Buffer): CutChunk | null {
     if (isBlank(line)) return null;
     const position = this.#position;

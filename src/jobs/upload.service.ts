@@ -95,7 +95,7 @@ export class UploadService implements OnApplicationBootstrap {
       waiting = [];
       if (chunks.length === 0) return;
       written += chunks.length;
-      writing = this.#append(upload, chunks);
+      writing = this.#append(upload, chunks).then(() => reader.giveBack(chunks));
       // Whoever awaits it next hears of a failure; until then it must not count as unhandled.
       writing.catch(() => undefined);
     };

@@ -46,3 +46,20 @@ test('a chunk has at most a mebibyte', () => {
   for (const chunk of cut(Array.from({ length: 3_000 }, () => task)))
     expect(chunk.tasks.length).toBeLessThanOrEqual(MAX_CHUNK_BYTES + 2);
 });
+
+test('the bytes of a chunk that is given back are used again, and those of the others are left alone', () => {
+  const cutter = new ChunkCutter();
+  const add = (task: string) => cutter.add(task, Buffer.byteLength(task));
+  const cutTen = (task: string) => {
+    for (let n = 0; n < 10; n += 1) expect(add(task)).toBeNull();
+    return cutter.rest()!;
+  };
+  const [first, second] = [cutTen('"ä"'), cutTen(JSON.stringify('b'.repeat(50_000)))];
+  cutter.giveBack(first);
+  const third = cutTen('3');
+  const fourth = cutTen('4');
+  expect([third, fourth].filter(({ tasks }) => tasks.buffer === first.tasks.buffer)).toHaveLength(1);
+  expect(
+    [second, third, fourth].map(({ tasks }) => new Set(JSON.parse(tasks.toString()) as unknown[])),
+  ).toEqual([new Set(['b'.repeat(50_000)]), new Set([3]), new Set([4])]);
+});
