@@ -1,3 +1,4 @@
+import './young-generation.js';
 import 'reflect-metadata';
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

@@ -1,7 +1,6 @@
 import { DomainError, invalid, type FieldError } from '../errors.js';
 import { parseJson } from '../http/json-body.js';
-import { ChunkCutter } from './chunk-cutter.js';
-import type { PlannedChunk } from './job.js';
+import { ChunkCutter, type CutChunk } from './chunk-cutter.js';
 import { LineSplitter, LineTooLong } from './line-splitter.js';
 import { NAMED_TASKS_MAX, readTask } from './read-task.js';
 import { RepeatFinder } from './repeat-finder.js';
@@ -47,9 +46,9 @@ export class UploadReader {
    * @returns the chunks that are full
    * @throws DomainError InvalidJSON, RecordInvalid, TooManyValues: each says which line
    */
-  push(bytes: Buffer): PlannedChunk[] {
+  push(bytes: Buffer): CutChunk[] {
     return this.#naming(() => {
-      const full: PlannedChunk[] = [];
+      const full: CutChunk[] = [];
       for (const line of this.#lines.push(bytes)) {
         const chunk = this.#read(line);
         if (chunk) full.push(chunk);
@@ -62,7 +61,7 @@ export class UploadReader {
    * @returns the last chunks
    * @throws DomainError as `push`; RecordInvalid that names every bad task, up to 100, or says that there was no task
    */
-  end(): PlannedChunk[] {
+  end(): CutChunk[] {
     const last = this.#naming(() => this.#read(this.#lines.end()));
     this.#refuseBad();
     if (this.#position === 0)
@@ -70,7 +69,12 @@ export class UploadReader {
     return [last, this.#cutter.rest()].filter((chunk) => chunk !== null);
   }
 
-  #read(line: Buffer): PlannedChunk | null {
+  /** Takes the bytes of chunks for others: they have been written. */
+  giveBack(chunks: readonly CutChunk[]): void {
+    for (const chunk of chunks) this.#cutter.giveBack(chunk);
+  }
+
+  #read(line: Buffer): CutChunk | null {
     if (isBlank(line)) return null;
     const position = this.#position;
     const { number } = this.#lines;

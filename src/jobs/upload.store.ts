@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
-import type { PlannedChunk } from './job.js';
+import type { CutChunk } from './chunk-cutter.js';
 import { READY_CHANNEL } from './job.store.js';
 import {
   newJobSql,
@@ -50,20 +50,24 @@ export class UploadStore {
   }
 
   /** Writes chunks and renews the lease. @returns false: the lease has run out, and nothing was written */
-  async append(job: UploadedJob, chunks: readonly PlannedChunk[], leaseMs: number): Promise<boolean> {
-    const values = chunks.map(
-      (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
-    );
-    const written = await this.prisma.$executeRaw`
-      WITH upload AS (
-        UPDATE job_uploads SET lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
-         WHERE job_id = ${job.id}::uuid AND lease_expires_at > clock_timestamp()
+  async append(job: UploadedJob, chunks: readonly CutChunk[], leaseMs: number): Promise<boolean> {
+    const values: unknown[] = [job.id, leaseMs, job.accountId, job.type, job.priority];
+    const rows = chunks.map(({ firstPosition, size, tasks }) => {
+      const n = values.push(firstPosition, size, tasks);
+      return `($${n - 2}::int, $${n - 1}::int, $${n}::json)`;
+    });
+    const written = await this.prisma.send(
+      `WITH upload AS (
+        UPDATE job_uploads SET lease_expires_at = clock_timestamp() + $2::int * interval '1 millisecond'
+         WHERE job_id = $1::uuid AND lease_expires_at > clock_timestamp()
         RETURNING job_id
       )
       INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state)
-      SELECT upload.job_id, ${job.accountId}::int, ${job.type}, ${job.priority}::smallint, chunk.*, 'uploading'
-        FROM upload, (VALUES ${Prisma.join(values)}) AS chunk (first_position, size, tasks)
-       ORDER BY chunk.first_position`;
+      SELECT upload.job_id, $3::int, $4, $5::smallint, chunk.*, 'uploading'
+        FROM upload, (VALUES ${rows.join(', ')}) AS chunk (first_position, size, tasks)
+       ORDER BY chunk.first_position`,
+      values,
+    );
     return written === chunks.length;
   }
 

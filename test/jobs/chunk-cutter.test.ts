@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { ChunkCutter } from '../../src/jobs/chunk-cutter.js';
-import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, type PlannedChunk } from '../../src/jobs/job.js';
+import { ChunkCutter, type CutChunk } from '../../src/jobs/chunk-cutter.js';
+import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS } from '../../src/jobs/job.js';
 
-function cut(tasks: readonly string[]): PlannedChunk[] {
+function cut(tasks: readonly string[]): CutChunk[] {
   const cutter = new ChunkCutter();
   const full = tasks.map((task) => cutter.add(task, Buffer.byteLength(task)));
   return [...full, cutter.rest()].filter((chunk) => chunk !== null);
@@ -16,7 +16,7 @@ test('every task is in one chunk, at its position', () => {
     fc.property(fc.integer({ min: 0, max: 5_000 }), (total) => {
       let next = 0;
       for (const chunk of cut(numbers(total))) {
-        const tasks = JSON.parse(chunk.tasks) as number[];
+        const tasks = JSON.parse(chunk.tasks.toString()) as number[];
         expect([chunk.firstPosition, chunk.size]).toEqual([next, tasks.length]);
         expect(tasks).toEqual(Array.from({ length: chunk.size }, (_, at) => next + at));
         next += chunk.size;
@@ -45,4 +45,21 @@ test('a chunk has at most a mebibyte', () => {
   const task = JSON.stringify('x'.repeat(60_000));
   for (const chunk of cut(Array.from({ length: 3_000 }, () => task)))
     expect(chunk.tasks.length).toBeLessThanOrEqual(MAX_CHUNK_BYTES + 2);
+});
+
+test('the bytes of a chunk that is given back are used again, and those of the others are left alone', () => {
+  const cutter = new ChunkCutter();
+  const add = (task: string) => cutter.add(task, Buffer.byteLength(task));
+  const cutTen = (task: string) => {
+    for (let n = 0; n < 10; n += 1) expect(add(task)).toBeNull();
+    return cutter.rest()!;
+  };
+  const [first, second] = [cutTen('"ä"'), cutTen(JSON.stringify('b'.repeat(50_000)))];
+  cutter.giveBack(first);
+  const third = cutTen('3');
+  const fourth = cutTen('4');
+  expect([third, fourth].filter(({ tasks }) => tasks.buffer === first.tasks.buffer)).toHaveLength(1);
+  expect(
+    [second, third, fourth].map(({ tasks }) => new Set(JSON.parse(tasks.toString()) as unknown[])),
+  ).toEqual([new Set(['b'.repeat(50_000)]), new Set([3]), new Set([4])]);
 });

@@ -1,0 +1,12 @@
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * Keeps V8's young generation of an API process small. Left alone it grows to its full size, and from then on V8 allocates what
+ * once survived straight into the old generation, which an upload fills with what is dead after its line: a million lines took
+ * 268 and 282 MB without the flag, 165 to 172 with it, and less of a processor (5.1 s without, 4.1 s with).
+ *
+ * Not in a worker: running no-ops took 1.5 s of a processor with it, 1.2 s without. JSON bodies of 30 MB take about the same.
+ * `--max-semi-space-size` says it more plainly, but is read before any code of ours runs. So is the configuration too late: the
+ * imports of the boot alone make the young generation grow.
+ */
+if (process.env['ROLE'] === 'api') setFlagsFromString('--semi-space-growth-factor=1');
