@@ -1,6 +1,6 @@
 import { toCursor } from '../http/paging.js';
 import { printJobId } from './job.js';
-import type { JobRow, StatusHead, StatusRow } from './job.store.js';
+import type { KeptJob, StatusHead, StatusRow } from './job.store.js';
 
 /** How a job looks to a client. */
 
@@ -30,7 +30,7 @@ export function statusHead(row: StatusHead, origin: string): string {
 }
 
 /** The full resource: the seven keys less the results, and all else there is to know. */
-export function jobView(row: JobRow, origin: string) {
+export function jobView(row: KeptJob, origin: string) {
   const isWorking = row.status === 'working';
   return {
     id: printJobId(row.id),
@@ -60,7 +60,7 @@ export function jobView(row: JobRow, origin: string) {
     created_at: row.createdAt.toISOString(),
     started_at: row.startedAt?.toISOString() ?? null,
     finished_at: row.finishedAt?.toISOString() ?? null,
-    expires_at: null,
+    expires_at: row.expiresAt?.toISOString() ?? null,
     retry_of: row.retryOf && printJobId(row.retryOf),
     retried_by: row.retriedBy && printJobId(row.retriedBy),
     eta_seconds: row.etaSeconds,

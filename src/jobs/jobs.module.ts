@@ -15,6 +15,7 @@ import { JobStore } from './job.store.js';
 import { JobsController } from './jobs.controller.js';
 import { JobsService } from './jobs.service.js';
 import { ResultStore } from './result.store.js';
+import { RetentionStore } from './retention.store.js';
 import { StatusPolls } from './status-polls.js';
 import { SubmissionService } from './submission.service.js';
 import { TaskTypes } from './task-types.js';
@@ -35,6 +36,7 @@ import { UploadStore } from './upload.store.js';
     JobWatcher,
     JobsService,
     ResultStore,
+    RetentionStore,
     StatusPolls,
     SubmissionService,
     TaskTypes,
@@ -46,6 +48,7 @@ import { UploadStore } from './upload.store.js';
     IdempotencyStore,
     JobControlStore,
     JobsService,
+    RetentionStore,
     SubmissionService,
     TaskTypes,
     UploadStore,
