@@ -8,7 +8,7 @@ import { isDatabaseAway } from '../sql-errors.js';
 /** A process that has the duty and says nothing for so long has lost it. */
 const LEASE_MS = 10_000;
 /** After a step it rests for so many times what the step took: live work has the database for the most part. */
-const REST = 4;
+const REST = 9;
 /**
  * And for so many when it is an hour late: on a machine that is busy around the clock it would otherwise fall behind for
  * good, since its steps take longer there and so do its rests.
