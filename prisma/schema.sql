@@ -26,7 +26,16 @@ CREATE INDEX api_tokens_user_id_idx ON public.api_tokens USING btree (user_id);
 CREATE TABLE deleted_jobs (
   job_id uuid NOT NULL,
   deleted_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT deleted_jobs_pkey PRIMARY KEY (job_id)
+  removed_below integer NOT NULL DEFAULT 0,
+  CONSTRAINT deleted_jobs_pkey PRIMARY KEY (job_id),
+  CONSTRAINT removed_below_is_a_position CHECK (removed_below >= 0)
+);
+
+CREATE TABLE duties (
+  name text NOT NULL,
+  holder text NOT NULL,
+  lease_expires_at timestamp(3) with time zone NOT NULL,
+  CONSTRAINT duties_pkey PRIMARY KEY (name)
 );
 
 CREATE TABLE idempotency_keys (
@@ -121,6 +130,7 @@ CREATE TABLE job_statuses (
 CREATE INDEX job_statuses_account_id_id_idx ON public.job_statuses USING btree (account_id, id DESC);
 CREATE INDEX job_statuses_cut_short ON public.job_statuses USING btree (finished_at) WHERE (status = ANY (ARRAY['killed'::text, 'failed'::text]));
 CREATE INDEX job_statuses_deadlines ON public.job_statuses USING btree (deadline) WHERE ((status = 'working'::text) AND (deadline IS NOT NULL));
+CREATE INDEX job_statuses_ended ON public.job_statuses USING btree (finished_at) WHERE (finished_at IS NOT NULL);
 CREATE UNIQUE INDEX job_statuses_retry_of_key ON public.job_statuses USING btree (retry_of);
 CREATE INDEX job_statuses_working ON public.job_statuses USING btree (id) WHERE (status = 'working'::text);
 CREATE INDEX job_statuses_working_of_account ON public.job_statuses USING btree (account_id, id) WHERE (status = 'working'::text);

@@ -56,7 +56,11 @@ export class JobControlService {
     const { accountId, userId } = caller;
     const max = this.limits.MAX_WORKING_JOBS;
     const made = await this.store.retry({ id, accountId }, userId, max);
-    if (made === null) throw new DomainError('NothingToRetry', 'Every task of this job has succeeded');
+    if (made === null) {
+      // Or it is gone since we looked.
+      await this.#controllable(caller, text);
+      throw new DomainError('NothingToRetry', 'Every task of this job has succeeded');
+    }
     if (typeof made !== 'string') throw tooManyJobs(made.working, max);
     return made;
   }

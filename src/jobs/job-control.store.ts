@@ -169,8 +169,8 @@ export class JobControlStore {
   }
 
   /**
-   * Removes an ended job. The job goes first; its results follow in small transactions (`purge`), or a poll would see a
-   * progress that its results do not bear out.
+   * Removes an ended job. The job goes first; its results follow in small transactions (`RetentionStore.purge`), or a poll
+   * would see a progress that its results do not bear out.
    * @returns whether there was an ended job
    */
   async remove(id: string): Promise<boolean> {
@@ -178,22 +178,6 @@ export class JobControlStore {
       WITH job AS (DELETE FROM job_statuses WHERE id = ${id}::uuid AND status <> 'working' RETURNING id)
       INSERT INTO deleted_jobs (job_id) SELECT id FROM job`;
     return removed === 1;
-  }
-
-  /** Removes rows of deleted jobs, a few thousand at a time. @returns whether there may be more */
-  async purge(): Promise<boolean> {
-    const [job] = await this.prisma.$queryRaw<{ id: string }[]>`
-      SELECT job_id::text AS id FROM deleted_jobs ORDER BY deleted_at LIMIT 1`;
-    if (!job) return false;
-    const rows = await this.prisma.$executeRaw`
-      DELETE FROM job_results WHERE job_id = ${job.id}::uuid
-         AND index IN (SELECT index FROM job_results WHERE job_id = ${job.id}::uuid ORDER BY index LIMIT 5000)`;
-    if (rows > 0) return true;
-    await this.prisma.$transaction([
-      this.prisma.$executeRaw`DELETE FROM task_chunks WHERE job_id = ${job.id}::uuid`,
-      this.prisma.$executeRaw`DELETE FROM deleted_jobs WHERE job_id = ${job.id}::uuid`,
-    ]);
-    return true;
   }
 }
 

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.js';
 import { toCursor } from '../http/paging.js';
 import type { fullJob } from './job.answers.js';
 import { printJobId } from './job.js';
-import type { JobRow, StatusHead, StatusRow } from './job.store.js';
+import type { KeptJob, StatusHead, StatusRow } from './job.store.js';
 
 /** How a job looks to a client. */
 
@@ -47,7 +47,7 @@ function statusHead(row: StatusHead, origin: string): string {
 }
 
 /** The full resource: the seven keys less the results, and all else there is to know. */
-export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
+export function jobView(row: KeptJob, origin: string): z.output<typeof fullJob> {
   const isWorking = row.status === 'working';
   return {
     id: printJobId(row.id),
@@ -79,7 +79,7 @@ export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
     created_at: row.createdAt.toISOString(),
     started_at: row.startedAt?.toISOString() ?? null,
     finished_at: row.finishedAt?.toISOString() ?? null,
-    expires_at: null,
+    expires_at: row.expiresAt?.toISOString() ?? null,
     retry_of: row.retryOf && printJobId(row.retryOf),
     retried_by: row.retriedBy && printJobId(row.retriedBy),
     eta_seconds: row.etaSeconds,
@@ -87,5 +87,5 @@ export function jobView(row: JobRow, origin: string): z.output<typeof fullJob> {
 }
 
 /** How far the callback has come; null: the job has none. */
-const callbackView = ({ callbackState: state, callbackAttempts, callbackError }: JobRow) =>
+const callbackView = ({ callbackState: state, callbackAttempts, callbackError }: KeptJob) =>
   state === null ? null : { state, attempts: callbackAttempts ?? 0, last_error: callbackError };

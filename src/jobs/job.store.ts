@@ -84,6 +84,12 @@ export interface JobRow extends Omit<StatusRow, 'results'> {
   readonly etaSeconds: number | null;
 }
 
+/** With the time from which on it may be removed: of that the configuration knows, the database does not. */
+export interface KeptJob extends JobRow {
+  /** Null while it works. */
+  readonly expiresAt: Date | null;
+}
+
 /**
  * The job's message; where there is none yet and no living worker knows the type, that: such a job waits, and whoever polls
  * it should see why. Said when it is read, since no process may be there to write it.

@@ -15,6 +15,7 @@ import { JobStore } from './job.store.js';
 import { JobsController } from './jobs.controller.js';
 import { JobsService } from './jobs.service.js';
 import { ResultStore } from './result.store.js';
+import { RetentionStore } from './retention.store.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
 import { SubmissionService } from './submission.service.js';
@@ -36,6 +37,7 @@ import { UploadStore } from './upload.store.js';
     JobWatcher,
     JobsService,
     ResultStore,
+    RetentionStore,
     StatusForms,
     StatusPolls,
     SubmissionService,
@@ -48,6 +50,7 @@ import { UploadStore } from './upload.store.js';
     IdempotencyStore,
     JobControlStore,
     JobsService,
+    RetentionStore,
     StatusForms,
     SubmissionService,
     TaskTypes,

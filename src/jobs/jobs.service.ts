@@ -5,22 +5,25 @@ import { invalid, notFound } from '../errors.js';
 import type { Page, PageRequest } from '../http/paging.js';
 import { parseJobId } from './job.js';
 import type { JobFilter } from './job.schemas.js';
-import { JobStore, type JobRow, type StatusRow } from './job.store.js';
+import { JobStore, type JobRow, type KeptJob, type StatusRow } from './job.store.js';
 
-type Limits = Pick<Config, 'RESULTS_INLINE_MAX'>;
+type Settings = Pick<Config, 'RESULTS_INLINE_MAX' | 'RETENTION_HOURS'>;
+
+const HOUR_MS = 3_600_000;
 
 /** What can be asked about jobs. */
 @Injectable()
 export class JobsService {
   constructor(
     private readonly store: JobStore,
-    @Inject(CONFIG) private readonly limits: Limits,
+    @Inject(CONFIG) private readonly settings: Settings,
   ) {}
 
   /** @throws DomainError RecordNotFound: no such job in the caller's account, or no id at all */
   async status(caller: Principal, id: string): Promise<StatusRow> {
     const parsed = parseJobId(id);
-    const row = parsed && (await this.store.status(caller.accountId, parsed, this.limits.RESULTS_INLINE_MAX));
+    const row =
+      parsed && (await this.store.status(caller.accountId, parsed, this.settings.RESULTS_INLINE_MAX));
     if (!row) throw notFound();
     return row;
   }
@@ -29,18 +32,18 @@ export class JobsService {
   async statusMany(caller: Principal, ids: readonly string[]): Promise<StatusRow[]> {
     const parsed = ids.flatMap((id) => parseJobId(id.trim()) ?? []);
     if (parsed.length === 0) return [];
-    return this.store.statusMany(caller.accountId, parsed, this.limits.RESULTS_INLINE_MAX);
+    return this.store.statusMany(caller.accountId, parsed, this.settings.RESULTS_INLINE_MAX);
   }
 
   /** @throws DomainError RecordNotFound */
-  async job(caller: Principal, id: string): Promise<JobRow> {
+  async job(caller: Principal, id: string): Promise<KeptJob> {
     const parsed = parseJobId(id);
     const row = parsed && (await this.store.job(caller.accountId, parsed));
     if (!row) throw notFound();
-    return row;
+    return this.#kept(row);
   }
 
-  async list(caller: Principal, filter: JobFilter, page: PageRequest): Promise<Page<JobRow>> {
+  async list(caller: Principal, filter: JobFilter, page: PageRequest): Promise<Page<KeptJob>> {
     for (const field of ['after', 'before'] as const) {
       const cursor = page[field];
       if (cursor !== undefined && parseJobId(cursor) === null)
@@ -48,6 +51,17 @@ export class JobsService {
           { field: `page[${field}]`, description: 'expected a cursor that an earlier page gave' },
         ]);
     }
-    return this.store.list(caller.accountId, filter, page);
+    const found = await this.store.list(caller.accountId, filter, page);
+    return { ...found, rows: found.rows.map((row) => this.#kept(row)) };
+  }
+
+  /**
+   * The sweep asks Postgres the same: when its clock says `finished_at` and the hours. Computed and not stored, so another
+   * RETENTION_HOURS holds for the jobs that there are as well.
+   */
+  #kept(row: JobRow): KeptJob {
+    const expiresAt =
+      row.finishedAt && new Date(row.finishedAt.getTime() + this.settings.RETENTION_HOURS * HOUR_MS);
+    return { ...row, expiresAt };
   }
 }

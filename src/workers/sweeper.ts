@@ -5,13 +5,14 @@ import { printJobId } from '../jobs/job.js';
 import { UploadStore } from '../jobs/upload.store.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { ChunkStore } from './chunk.store.js';
+import { Retention } from './retention.js';
 
 const SWEEP_MS = 500;
 
 /**
  * What no single worker sees to: chunks whose wait is over, chunks of workers that have died, deadlines, the chunks of jobs
- * that do not run, the rows of deleted jobs, uploads that broke off, and idempotency keys whose time is over. Every worker
- * process sweeps; the statements skip what another one holds.
+ * that do not run, uploads that broke off, and idempotency keys whose time is over. Every worker process sweeps; the
+ * statements skip what another one holds. Deleted and expired jobs are seen to by the retention, which it wakes.
  */
 @Injectable()
 export class Sweeper {
@@ -25,6 +26,7 @@ export class Sweeper {
     private readonly jobs: JobControlStore,
     private readonly uploads: UploadStore,
     private readonly keys: IdempotencyStore,
+    private readonly retention: Retention,
   ) {}
 
   start(): void {
@@ -35,6 +37,7 @@ export class Sweeper {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
     await this.#sweeping;
+    await this.retention.stop();
   }
 
   /** Sweeps now, or once more after the sweep that is under way. */
@@ -61,7 +64,7 @@ export class Sweeper {
       await this.jobs.park();
       await this.jobs.unpark();
       if (rescued + promoted > 0) await this.chunks.announce();
-      await this.jobs.purge();
+      void this.retention.run();
       await this.uploads.removeExpired();
       await this.keys.removeExpired();
     } catch (error) {

@@ -219,6 +219,11 @@ test('require_lease lets a statement stand or undoes it whole', async () => {
   expect((await client.query('SELECT progress FROM job_statuses')).rows).toEqual([{ progress: 0 }]);
 });
 
+test('the database refuses a removed job whose results are gone below a position before the first', async () => {
+  const row = { job_id: JOB, removed_below: -1 };
+  await expect(insert('deleted_jobs', row)).rejects.toEqual(refusing(CHECK, 'removed_below_is_a_position'));
+});
+
 const key = (row: Row): Row => ({ account_id: 1, key: 'a', owner: LEASE, expires_at: 'now', ...row });
 const used = { job_id: JOB, fingerprint: Buffer.alloc(32) };
 
