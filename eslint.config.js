@@ -34,7 +34,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'bench/**', 'scripts/**', 'src/main.ts', 'src/users.cli.ts'],
+    files: ['test/**', 'bench/**', 'scripts/**', 'src/main.ts', 'src/boot.ts', 'src/users.cli.ts'],
     rules: { 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   {
