@@ -134,19 +134,26 @@ CREATE TABLE task_chunks (
   lease_expires_at timestamp(3) with time zone,
   worker text,
   recorded integer NOT NULL DEFAULT 0,
+  suspect boolean NOT NULL DEFAULT false,
+  alone boolean NOT NULL DEFAULT false,
+  survived smallint NOT NULL DEFAULT 0,
   CONSTRAINT task_chunks_pkey PRIMARY KEY (job_id, id),
   CONSTRAINT a_chunk_goes_with_its_last_result CHECK (0 <= recorded AND recorded < size),
   CONSTRAINT a_chunk_has_tasks CHECK (size >= 1 AND first_position >= 0),
   CONSTRAINT a_lease_is_whole CHECK ((state = 'leased'::text) = (lease_id IS NOT NULL) AND (state = 'leased'::text) = (leased_at IS NOT NULL) AND (state = 'leased'::text) = (lease_expires_at IS NOT NULL) AND (state = 'leased'::text) = (worker IS NOT NULL)),
   CONSTRAINT counts_do_not_fall_below_zero CHECK (attempt >= 0 AND crashes >= 0),
   CONSTRAINT listed_positions_are_complete CHECK (cardinality(positions) = 0 OR cardinality(positions) = size),
+  CONSTRAINT no_more_survived_than_crashes CHECK (0 <= survived AND survived <= crashes),
+  CONSTRAINT only_a_suspect_of_one_task_is_blamed CHECK (crashes = 0 OR suspect AND size = 1),
+  CONSTRAINT only_a_suspect_of_one_task_runs_alone CHECK (NOT alone OR state = 'leased'::text AND suspect AND size = 1),
   CONSTRAINT state_is_known CHECK (state = ANY (ARRAY['uploading'::text, 'ready'::text, 'waiting'::text, 'leased'::text, 'parked'::text])),
   CONSTRAINT waiting_has_its_time CHECK ((state = 'waiting'::text) = (visible_at IS NOT NULL))
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000);
 ALTER TABLE task_chunks ALTER COLUMN tasks SET STORAGE EXTERNAL;
 CREATE INDEX task_chunks_leased ON public.task_chunks USING btree (job_id, id) WHERE (state = 'leased'::text);
 CREATE INDEX task_chunks_parked ON public.task_chunks USING btree (job_id, id) WHERE (state = 'parked'::text);
-CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, priority DESC, job_id, first_position, id) WHERE (state = 'ready'::text);
+CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, priority DESC, job_id, first_position, id) WHERE ((state = 'ready'::text) AND (NOT (suspect AND (size = 1))));
+CREATE INDEX task_chunks_suspects ON public.task_chunks USING btree (job_id, first_position) WHERE ((state = 'ready'::text) AND suspect AND (size = 1));
 CREATE INDEX task_chunks_waiting ON public.task_chunks USING btree (visible_at) WHERE (state = 'waiting'::text);
 
 CREATE TABLE tickets (

@@ -3,13 +3,14 @@ import { JobsModule } from '../jobs/jobs.module.js';
 import { ChunkStore } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
 import { HeartbeatStore } from './heartbeat.store.js';
+import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
   imports: [JobsModule],
-  providers: [ChunkStore, Heartbeat, HeartbeatStore, Sweeper, WakeUp, WorkerService],
+  providers: [ChunkStore, Heartbeat, HeartbeatStore, SuspectStore, Sweeper, WakeUp, WorkerService],
   exports: [WorkerService, Sweeper, ChunkStore],
 })
 export class WorkersModule {}

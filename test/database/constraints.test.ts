@@ -51,6 +51,7 @@ const chunk = (row: Row): Row => ({
   ...row,
 });
 const lease = { state: 'leased', lease_id: LEASE, leased_at: 'now', lease_expires_at: 'now', worker: 'w' };
+const lone = { suspect: true, size: 1 };
 const result = (row: Row): Row => ({
   job_id: JOB,
   index: 0,
@@ -174,7 +175,16 @@ test.each<[string, string, Row]>([
   ['a time to wait for but ready', 'waiting_has_its_time', { visible_at: 'now' }],
   ['every result recorded', 'a_chunk_goes_with_its_last_result', { recorded: 3 }],
   ['a negative attempt', 'counts_do_not_fall_below_zero', { attempt: -1 }],
-  ['a negative crash', 'counts_do_not_fall_below_zero', { crashes: -1 }],
+  ['a negative crash', 'counts_do_not_fall_below_zero', { ...lone, crashes: -1 }],
+  ['the blame, but no suspicion', 'only_a_suspect_of_one_task_is_blamed', { size: 1, crashes: 1 }],
+  ['the blame, but many tasks', 'only_a_suspect_of_one_task_is_blamed', { suspect: true, crashes: 1 }],
+  ['a process of its own, but no lease', 'only_a_suspect_of_one_task_runs_alone', { ...lone, alone: true }],
+  [
+    'a process of its own, but many tasks',
+    'only_a_suspect_of_one_task_runs_alone',
+    { ...lease, suspect: true, alone: true },
+  ],
+  ['more survivals than crashes', 'no_more_survived_than_crashes', { ...lone, crashes: 1, survived: 2 }],
 ])('the database refuses a chunk with %s', async (_, constraint, row) => {
   await expect(insert('task_chunks', chunk(row))).rejects.toEqual(refusing(CHECK, constraint));
 });
@@ -182,6 +192,7 @@ test.each<[string, string, Row]>([
 test.each<[string, Row]>([
   ['ready', {}],
   ['leased', lease],
+  ['a suspect that runs alone', { ...lease, ...lone, alone: true, crashes: 3, survived: 1 }],
   ['waiting', { state: 'waiting', visible_at: 'now' }],
   ['parked', { state: 'parked' }],
   ['uploading', { state: 'uploading' }],

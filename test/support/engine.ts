@@ -3,10 +3,14 @@ import { LaneService } from '../../src/database/lane.service.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
 import { newJobId, planChunks } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
+import { JobControlStore } from '../../src/jobs/job-control.store.js';
 import { JobStore } from '../../src/jobs/job.store.js';
-import { ChunkStore, type ClaimRequest, type Lease } from '../../src/workers/chunk.store.js';
+import { ChunkStore, type ClaimRequest } from '../../src/workers/chunk.store.js';
 import { HeartbeatStore } from '../../src/workers/heartbeat.store.js';
+import type { Lease } from '../../src/workers/lease.sql.js';
 import type { RecordedResults, Successor } from '../../src/workers/record.sql.js';
+import { SuspectStore } from '../../src/workers/suspect.store.js';
+import { UNSUSPECTED, type Suspicion } from '../../src/workers/suspicion.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 
 export const LEASE_MS = 15_000;
@@ -22,6 +26,13 @@ export interface JobCounts {
   readonly failedResults: number;
 }
 
+export interface ChunkRow extends Suspicion {
+  readonly state: string;
+  readonly positions: number[];
+  readonly attempt: number;
+  readonly alone: boolean;
+}
+
 interface SubmitOptions {
   readonly type?: string;
   readonly ordered?: boolean;
@@ -35,6 +46,8 @@ export class TestEngine {
   readonly prisma: PrismaService;
   readonly jobs: JobStore;
   readonly chunks: ChunkStore;
+  readonly suspects: SuspectStore;
+  readonly control: JobControlStore;
   readonly lanes: LaneService;
   readonly heartbeat: HeartbeatStore;
   readonly sql: pg.Pool;
@@ -45,6 +58,8 @@ export class TestEngine {
     this.prisma = new PrismaService(database.url);
     this.jobs = new JobStore(this.prisma);
     this.chunks = new ChunkStore(this.prisma);
+    this.suspects = new SuspectStore(this.prisma);
+    this.control = new JobControlStore(this.prisma);
     this.lanes = new LaneService(database.url);
     this.heartbeat = new HeartbeatStore(database.url);
     this.sql = new pg.Pool({ connectionString: database.url, max: 8 });
@@ -135,17 +150,15 @@ export class TestEngine {
     return rows[0]!;
   }
 
+  /** Claims a suspect of one task, as a worker that runs nothing else. */
+  claimSuspect(alone = true): Promise<Lease | null> {
+    return this.suspects.claim({ worker: 'test', types: ['test.task'], leaseMs: LEASE_MS, alone });
+  }
+
   /** The positions of each chunk of the job, and its state. */
-  async chunkRows(
-    jobId: string,
-  ): Promise<{ state: string; positions: number[]; attempt: number; crashes: number }[]> {
-    const { rows } = await this.sql.query<{
-      state: string;
-      positions: number[];
-      attempt: number;
-      crashes: number;
-    }>(
-      `SELECT state, attempt, crashes,
+  async chunkRows(jobId: string): Promise<ChunkRow[]> {
+    const { rows } = await this.sql.query<ChunkRow>(
+      `SELECT state, attempt, suspect, crashes, survived, alone,
               CASE WHEN cardinality(positions) > 0 THEN positions
                    ELSE ARRAY(SELECT generate_series(first_position, first_position + size - 1)) END AS positions
          FROM task_chunks WHERE job_id = $1 ORDER BY id`,
@@ -188,7 +201,7 @@ export const successor = (positions: readonly number[], more: Partial<Successor>
   positions,
   tasks: positions.map((n) => ({ n })),
   attempt: 0,
-  crashes: 0,
+  ...UNSUSPECTED,
   delayMs: 0,
   ...more,
 });

@@ -205,9 +205,9 @@ describe('a record', () => {
       successor([2], { attempt: 1, delayMs: 60_000 }),
       successor([3]),
     ]);
-    expect(await engine.chunkRows(job)).toEqual([
-      { state: 'waiting', positions: [2], attempt: 1, crashes: 0 },
-      { state: 'ready', positions: [3], attempt: 0, crashes: 0 },
+    expect(await engine.chunkRows(job)).toMatchObject([
+      { state: 'waiting', positions: [2], attempt: 1, suspect: false },
+      { state: 'ready', positions: [3], attempt: 0, suspect: false },
     ]);
     expect(await engine.counts(job)).toMatchObject({ status: 'working', progress: 3, results: 3 });
   });
@@ -374,7 +374,7 @@ describe('a lease', () => {
     const lease = await engine.claimOne();
     expect(await engine.chunks.rescue()).toBe(0);
     await engine.expire(lease);
-    expect(await engine.claimOne()).toMatchObject({ chunkId: lease.chunkId, crashes: 1 });
+    expect(await engine.claimOne()).toMatchObject({ chunkId: lease.chunkId, suspect: true });
   });
 });
 

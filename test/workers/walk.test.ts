@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { LeaseLost } from '../../src/errors.js';
-import type { Lease } from '../../src/workers/chunk.store.js';
+import type { Lease } from '../../src/workers/lease.sql.js';
 import { LEASE_MS, positionsOf, recorded, successor, TestEngine } from '../support/engine.js';
 
 /**
