@@ -54,6 +54,9 @@ const environment = z.object({
   LEASE_SECONDS: integer(2, 3600, 15).describe('how long a worker that says nothing keeps its tasks'),
   DRAIN_SECONDS: integer(0, 3600, 10).describe('how long running tasks may go on after SIGTERM'),
   WORKER_CONCURRENCY: integer(1, 10_000, 20).describe('tasks running at once in this process'),
+  MAX_RUNNING_TASKS: integer(0, 1_000_000, 0).describe(
+    'tasks of an account running at once over all processes, at most; 0: any number',
+  ),
   RESULTS_INLINE_MAX: integer(1, 10_000, 1000).describe('results in a polled status, at most'),
   MAX_TASKS_PER_JOB: integer(1, 10_000_000, 1_000_000).describe('tasks in a job, at most'),
   MAX_TASK_BYTES: integer(16, 512 * 1024, 64 * 1024).describe('bytes of a task as JSON, at most'),

@@ -4,7 +4,7 @@ import { printJobId } from '../jobs/job.js';
 import { failed } from '../jobs/task-handler.js';
 import { isBatchHandler, type TaskType } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
-import { BatchRunner } from './batch.runner.js';
+import { BATCH_SIZE, BatchRunner } from './batch.runner.js';
 import { Call } from './call.js';
 import type { ChunkStore } from './chunk.store.js';
 import type { Lease } from './lease.sql.js';
@@ -16,10 +16,13 @@ import { SingleRunner } from './single.runner.js';
 import type { SuspectStore } from './suspect.store.js';
 import { isCondemned, isLone } from './suspicion.js';
 
-/** A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in. */
-const SLICE_MS = 2_000;
+/**
+ * A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in: within a second
+ * at most, tasks permitting, another account's job has its turn.
+ */
+const SLICE_MS = 500;
 /** The rest is worth keeping when it will be done within this. */
-const SLICE_REST_MS = 1_000;
+const SLICE_REST_MS = 250;
 
 export interface ExecutorTools {
   readonly store: ChunkStore;
@@ -35,6 +38,12 @@ export interface ExecutorTools {
 }
 
 const REPORT_PAUSE_MS = 200;
+
+/** Tasks of a chunk that a process with so many places runs at once. */
+export function tasksAtOnce(type: TaskType, places: number): number {
+  if (isBatchHandler(type.handler)) return type.batchSize ?? BATCH_SIZE;
+  return type.transaction === true ? 1 : places;
+}
 
 /** Whether one call of the type's handler runs many tasks, so that a chunk takes one place. */
 export const takesOnePlace = (type: TaskType): boolean =>
@@ -62,9 +71,9 @@ export class ChunkExecutor {
     this.#hasFlushed = lease.started;
     this.done = this.#run()
       .catch((error: unknown) => this.#report(error))
-      .finally(() => {
+      .finally(async () => {
         this.#isDone = true;
-        if (this.#isAlone && (this.#hasFailed || this.#work?.isLost)) void this.#survive();
+        if (this.#isAlone && (this.#hasFailed || this.#work?.isLost)) await this.#survive();
         tools.onChange();
       });
   }
@@ -235,10 +244,8 @@ export class ChunkExecutor {
         await this.tools.suspects.survive(ref);
         return;
       } catch (error) {
-        if (!isDatabaseAway(error)) {
-          this.#report(error);
-          return;
-        }
+        if (!isDatabaseAway(error)) this.#report(error);
+        if (!isDatabaseAway(error) || this.#isDraining) return;
         await new Promise((resolve) => setTimeout(resolve, REPORT_PAUSE_MS).unref());
       }
     }

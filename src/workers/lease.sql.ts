@@ -14,6 +14,8 @@ export interface Lease extends LeaseRef, Suspicion {
   readonly tasks: string;
   /** How often the tasks have failed before. */
   readonly attempt: number;
+  /** Tasks of it that may run at once. */
+  readonly slots: number;
   /** Nothing else may run in the process, and nothing does. */
   readonly alone: boolean;
   /** Positions that already have a result, from an earlier lease. */
@@ -29,7 +31,7 @@ export interface Lease extends LeaseRef, Suspicion {
 export const LEASE_COLUMNS = Prisma.sql`
   c.job_id::text AS "jobId", c.id AS "chunkId", c.lease_id::text AS "leaseId", c.account_id AS "accountId",
   c.type, c.first_position AS "firstPosition", c.size, c.positions, c.tasks::text AS tasks, c.attempt::int AS attempt,
-  c.suspect, c.crashes::int AS crashes, c.survived::int AS survived, c.alone, c.recorded,
+  c.suspect, c.crashes::int AS crashes, c.survived::int AS survived, c.alone, c.slots, c.recorded,
   j.max_attempts::int AS "maxAttempts", j.task_timeout_seconds AS "taskTimeoutSeconds",
   j.started_at IS NOT NULL AS started, j.ordered`;
 
@@ -39,10 +41,12 @@ export const CLAIMABLE = Prisma.sql`
   AND (NOT j.ordered OR c.first_position = (SELECT min(first_position) FROM task_chunks WHERE job_id = j.id))`;
 
 /** What makes a ready chunk a leased one. */
-export const leased = (worker: string, leaseMs: number): Prisma.Sql => Prisma.sql`
+export const leased = (worker: string, leaseMs: number, slots: Prisma.Sql): Prisma.Sql => Prisma.sql`
   state = 'leased', lease_id = gen_random_uuid(), worker = ${worker}, leased_at = clock_timestamp(),
-  lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'`;
+  lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond',
+  slots = ${slots}`;
 
 /** What makes a leased chunk a ready one. */
 export const GIVEN_UP = Prisma.sql`
-  state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL, alone = false`;
+  state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL, alone = false,
+  slots = NULL`;

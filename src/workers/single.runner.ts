@@ -35,7 +35,10 @@ export class SingleRunner {
 
   /** Places that the chunk could use now. */
   get demand(): number {
-    return this.work.waiting + this.#running.size;
+    const { size, slots } = this.work.lease;
+    const open = this.work.waiting + this.#running.size;
+    // Where a limit is what holds it back, it must not keep places from others.
+    return slots < Math.min(size, this.places.total) ? Math.min(open, slots) : open;
   }
 
   get running(): readonly PendingTask[] {
@@ -63,9 +66,10 @@ export class SingleRunner {
     while (this.#running.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
-  /** In a job with an order, one task at a time. */
+  /** In a job with an order, one task at a time; else as many as the limits of the type and the account have left. */
   #mayBegin(): boolean {
-    return !this.work.lease.ordered || this.#running.size === 0;
+    const { ordered, slots } = this.work.lease;
+    return this.#running.size < (ordered ? 1 : slots);
   }
 
   #start(task: PendingTask): void {

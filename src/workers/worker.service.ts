@@ -8,8 +8,9 @@ import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { Call } from './call.js';
-import { ChunkExecutor, takesOnePlace } from './chunk.executor.js';
-import { ChunkStore, type ClaimRequest } from './chunk.store.js';
+import type { ClaimRequest } from './claim.sql.js';
+import { ChunkExecutor, takesOnePlace, tasksAtOnce } from './chunk.executor.js';
+import { ChunkStore } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
 import type { Lease } from './lease.sql.js';
 import { Pace } from './pace.js';
@@ -30,7 +31,10 @@ const TICK_MS = 250;
 const CLAIM_CHUNKS = 16;
 const HELD_CHUNKS = 32;
 
-type WorkerConfig = Pick<Config, 'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS'>;
+type WorkerConfig = Pick<
+  Config,
+  'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS' | 'MAX_RUNNING_TASKS'
+>;
 
 /** The loop of a worker: claims chunks while there is room, and runs an executor for each. */
 @Injectable()
@@ -44,6 +48,7 @@ export class WorkerService {
   /** The suspect of one task that this process holds: until it is done, nothing else is claimed. */
   #suspect: ChunkExecutor | null = null;
   readonly #leaseMs: number;
+  readonly #accountLimit: number | null;
   readonly #log = new Logger('Worker');
   #isOpen = false;
   #looping: Promise<void> = Promise.resolve();
@@ -63,6 +68,7 @@ export class WorkerService {
   ) {
     this.#places = new Places(config.WORKER_CONCURRENCY);
     this.#leaseMs = config.LEASE_SECONDS * 1_000;
+    this.#accountLimit = config.MAX_RUNNING_TASKS || null;
   }
 
   async start(): Promise<void> {
@@ -159,7 +165,8 @@ export class WorkerService {
   async #claimSuspect(): Promise<boolean> {
     const lease = await this.suspects.claim({
       worker: this.name,
-      types: this.types.all().map(({ type }) => type),
+      types: this.types.all().map(({ type, concurrency = null }) => ({ type, limit: concurrency })),
+      accountLimit: this.#accountLimit,
       leaseMs: this.#leaseMs,
       alone: this.#executors.size === 0 && Call.strays === 0,
     });
@@ -193,7 +200,10 @@ export class WorkerService {
         taskPlaces: this.#pace.shareOf(type.type),
         isWhole: takesOnePlace(type),
         takesLane: type.transaction === true,
+        atOnce: tasksAtOnce(type, this.config.WORKER_CONCURRENCY),
+        limit: type.concurrency ?? null,
       })),
+      accountLimit: this.#accountLimit,
       places,
       lanes,
       chunks,

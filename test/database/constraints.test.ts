@@ -30,6 +30,8 @@ beforeEach(async () => {
     'idempotency_keys',
     'job_results',
     'task_chunks',
+    'turns',
+    'virtual_times',
     'job_statuses',
     'tickets',
     'api_tokens',
@@ -50,7 +52,14 @@ const chunk = (row: Row): Row => ({
   ...{ job_id: JOB, account_id: 1, type: 't', priority: 0, first_position: 0, size: 3, tasks: '[1,2,3]' },
   ...row,
 });
-const lease = { state: 'leased', lease_id: LEASE, leased_at: 'now', lease_expires_at: 'now', worker: 'w' };
+const lease = {
+  state: 'leased',
+  lease_id: LEASE,
+  leased_at: 'now',
+  lease_expires_at: 'now',
+  worker: 'w',
+  slots: 1,
+};
 const lone = { suspect: true, size: 1 };
 const result = (row: Row): Row => ({
   job_id: JOB,
@@ -171,6 +180,10 @@ test.each<[string, string, Row]>([
   ['a lease without its beginning', 'a_lease_is_whole', { ...lease, leased_at: null }],
   ['a lease without its end', 'a_lease_is_whole', { ...lease, lease_expires_at: null }],
   ['a lease of nobody', 'a_lease_is_whole', { ...lease, worker: null }],
+  ['a lease without slots', 'slots_belong_to_a_lease', { ...lease, slots: null }],
+  ['slots but no lease', 'slots_belong_to_a_lease', { slots: 1 }],
+  ['a lease of no slot', 'a_slot_is_a_task', { ...lease, slots: 0 }],
+  ['more slots than tasks', 'a_slot_is_a_task', { ...lease, slots: 4 }],
   ['waiting for no time', 'waiting_has_its_time', { state: 'waiting' }],
   ['a time to wait for but ready', 'waiting_has_its_time', { visible_at: 'now' }],
   ['every result recorded', 'a_chunk_goes_with_its_last_result', { recorded: 3 }],
@@ -228,6 +241,18 @@ test('require_lease lets a statement stand or undoes it whole', async () => {
     await expect(client.query(statement)).rejects.toMatchObject({ code: 'TY001' });
   }
   expect((await client.query('SELECT progress FROM job_statuses')).rows).toEqual([{ progress: 0 }]);
+});
+
+test('the database refuses a place before the first', async () => {
+  await expect(insert('turns', { type: 't', account_id: 9, place: -1 })).rejects.toEqual(
+    refusing(CHECK, 'a_place_counts_from_zero'),
+  );
+});
+
+test('the virtual time never runs back', async () => {
+  await insert('virtual_times', { type: 't', at: 7 });
+  await client.query('UPDATE virtual_times SET at = 8');
+  await expect(client.query('UPDATE virtual_times SET at = 7')).rejects.toMatchObject({ code: 'TY004' });
 });
 
 const key = (row: Row): Row => ({ account_id: 1, key: 'a', owner: LEASE, expires_at: 'now', ...row });

@@ -5,12 +5,14 @@ import { newJobId, planChunks } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
 import { JobControlStore } from '../../src/jobs/job-control.store.js';
 import { JobStore } from '../../src/jobs/job.store.js';
-import { ChunkStore, type ClaimRequest } from '../../src/workers/chunk.store.js';
+import { ChunkStore, type Claim } from '../../src/workers/chunk.store.js';
+import type { ClaimRequest } from '../../src/workers/claim.sql.js';
 import { HeartbeatStore } from '../../src/workers/heartbeat.store.js';
 import type { Lease } from '../../src/workers/lease.sql.js';
 import type { RecordedResults, Successor } from '../../src/workers/record.sql.js';
 import { SuspectStore } from '../../src/workers/suspect.store.js';
 import { UNSUSPECTED, type Suspicion } from '../../src/workers/suspicion.js';
+import { waitFor } from './wait-for.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 
 export const LEASE_MS = 15_000;
@@ -33,7 +35,10 @@ export interface ChunkRow extends Suspicion {
   readonly alone: boolean;
 }
 
+type Claiming = Partial<ClaimRequest> & { readonly type?: string; readonly limit?: number | null };
+
 interface SubmitOptions {
+  readonly accountId?: number;
   readonly type?: string;
   readonly ordered?: boolean;
   readonly priority?: number;
@@ -92,12 +97,12 @@ export class TestEngine {
 
   /** Submits a job of `total` tasks `{n: position}`. @returns its id */
   async submit(total: number, options: SubmitOptions = {}): Promise<string> {
-    const { type = 'test.task', ordered = false, ...rest } = options;
+    const { type = 'test.task', ordered = false, accountId = this.accountId, ...rest } = options;
     const id = newJobId();
     const tasks = Array.from({ length: total }, (_, n) => JSON.stringify({ n }));
     await this.jobs.submit({
       id,
-      accountId: this.accountId,
+      accountId,
       createdBy: this.userId,
       type,
       options: jobOptions.parse(rest),
@@ -110,21 +115,34 @@ export class TestEngine {
     return id;
   }
 
-  async claim(request: Partial<ClaimRequest> & { type?: string } = {}): Promise<Lease[]> {
-    const { type = 'test.task', ...rest } = request;
-    const claim = await this.chunks.claim({
+  /** Another account. @returns its id */
+  async addAccount(subdomain: string): Promise<number> {
+    const { rows } = await this.sql.query<{ id: number }>(
+      'INSERT INTO accounts (subdomain) VALUES ($1) RETURNING id',
+      [subdomain],
+    );
+    return rows[0]!.id;
+  }
+
+  async claim(request: Claiming = {}): Promise<Lease[]> {
+    return (await this.look(request)).leases;
+  }
+
+  /** As `claim`, with all that it says. */
+  look({ type = 'test.task', limit = null, ...rest }: Claiming = {}): Promise<Claim> {
+    return this.chunks.claim({
       worker: 'test',
-      types: [{ type, taskPlaces: 1, isWhole: false, takesLane: false }],
+      types: [{ type, taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit }],
       places: 1,
       lanes: 4,
       chunks: 16,
       leaseMs: LEASE_MS,
+      accountLimit: null,
       ...rest,
     });
-    return claim.leases;
   }
 
-  async claimOne(request: Partial<ClaimRequest> & { type?: string } = {}): Promise<Lease> {
+  async claimOne(request: Claiming = {}): Promise<Lease> {
     const [lease] = await this.claim(request);
     if (!lease) throw new Error('there was nothing to claim');
     return lease;
@@ -139,6 +157,19 @@ export class TestEngine {
     await this.chunks.rescue();
   }
 
+  /** Resolves when a session of this database waits for a lock. */
+  someoneWaits(sessions = 1): Promise<boolean> {
+    return waitFor(
+      async () => {
+        const { rowCount } = await this.sql.query(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        );
+        return rowCount === sessions;
+      },
+      { what: `${sessions} session(s) that wait for a lock` },
+    );
+  }
+
   async counts(jobId: string): Promise<JobCounts> {
     const { rows } = await this.sql.query<JobCounts>(
       `SELECT status, total, progress, failed, version, message,
@@ -151,8 +182,9 @@ export class TestEngine {
   }
 
   /** Claims a suspect of one task, as a worker that runs nothing else. */
-  claimSuspect(alone = true): Promise<Lease | null> {
-    return this.suspects.claim({ worker: 'test', types: ['test.task'], leaseMs: LEASE_MS, alone });
+  claimSuspect(alone = true, limit: number | null = null): Promise<Lease | null> {
+    const types = [{ type: 'test.task', limit }];
+    return this.suspects.claim({ worker: 'test', types, leaseMs: LEASE_MS, alone, accountLimit: null });
   }
 
   /** The positions of each chunk of the job, and its state. */

@@ -9,7 +9,7 @@ beforeAll(async () => {
   engine = await TestEngine.start();
 });
 afterAll(() => engine.stop());
-afterEach(() => engine.sql.query('DELETE FROM task_chunks'));
+afterEach(() => engine.sql.query('DELETE FROM task_chunks; DELETE FROM turns; DELETE FROM virtual_times'));
 
 /** Resolves when a session of this database waits for a lock. */
 const someoneWaits = () =>
@@ -48,7 +48,9 @@ describe('a claim', () => {
 
   it('takes no more chunks than there are lanes, of a type that needs one', async () => {
     await engine.submit(100);
-    const types = [{ type: 'test.task', taskPlaces: 1, isWhole: true, takesLane: true }];
+    const types = [
+      { type: 'test.task', taskPlaces: 1, isWhole: true, takesLane: true, atOnce: 1, limit: null },
+    ];
     expect(await engine.claim({ types, places: 20, lanes: 3 })).toHaveLength(3);
   });
 

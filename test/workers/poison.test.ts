@@ -180,7 +180,7 @@ describe('a suspect', () => {
     // As a sweeper elsewhere does when this process has been stopped for the length of a lease.
     await app.prisma.$executeRaw`
       UPDATE task_chunks SET state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL,
-                             alone = false, crashes = crashes + 1`;
+                             alone = false, slots = NULL, crashes = crashes + 1`;
     await app.prisma
       .$executeRaw`UPDATE task_chunks SET state = 'waiting', visible_at = clock_timestamp() + interval '1 s'`;
     expect(await ended(id)).toMatchObject({ results: [2] });

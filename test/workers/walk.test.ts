@@ -160,7 +160,7 @@ describe('whatever two workers do in whatever order', () => {
         fc.integer({ min: 1, max: 30 }),
         fc.array(step, { minLength: 30, maxLength: 60 }),
         async (total, steps) => {
-          await engine.sql.query('TRUNCATE task_chunks, job_results');
+          await engine.sql.query('TRUNCATE task_chunks, job_results, turns');
           const walk = new Walk(await engine.submit(total), total);
           for (const at of steps) {
             await walk.take(at);
