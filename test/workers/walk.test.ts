@@ -59,7 +59,7 @@ class Walk {
   }
 
   async claim(): Promise<void> {
-    const [lease] = await engine.claim({ places: 1 });
+    const lease = (await engine.claim({ places: 1 }))[0] ?? (await engine.claimSuspect());
     if (!lease) return;
     expect(this.status).toBe('working');
     const recordedBefore = await engine.chunks.recordedPositions(lease);
