@@ -73,6 +73,11 @@ export class ChunkWork implements ChunkVoice {
     return this.#stopped === 'lost';
   }
 
+  /** Something was recorded under this lease: a suspect is cleared. */
+  get hasProgress(): boolean {
+    return this.#hasProgress;
+  }
+
   get isWriting(): boolean {
     return this.#writes > 0;
   }

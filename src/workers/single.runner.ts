@@ -28,6 +28,7 @@ export class SingleRunner {
     private readonly work: ChunkWork,
     private readonly handler: SingleTaskHandler,
     tools: { readonly places: Places; readonly onChange: () => void },
+    private readonly onEnd: () => void,
   ) {
     this.places = tools.places;
     this.onChange = tools.onChange;
@@ -105,6 +106,7 @@ export class SingleRunner {
   #leave(): void {
     if (this.work.lease.ordered && this.work.settlement.hasRetries) this.#isYielding = true;
     this.places.release();
+    this.onEnd();
     if (this.work.waiting === 0) this.onChange();
     if (this.#running.size > 0) return;
     this.#idle?.();
