@@ -165,20 +165,32 @@ CREATE TABLE task_chunks (
   lease_expires_at timestamp(3) with time zone,
   worker text,
   recorded integer NOT NULL DEFAULT 0,
+  suspect boolean NOT NULL DEFAULT false,
+  alone boolean NOT NULL DEFAULT false,
+  survived smallint NOT NULL DEFAULT 0,
+  slots integer,
   CONSTRAINT task_chunks_pkey PRIMARY KEY (job_id, id),
   CONSTRAINT a_chunk_goes_with_its_last_result CHECK (0 <= recorded AND recorded < size),
   CONSTRAINT a_chunk_has_tasks CHECK (size >= 1 AND first_position >= 0),
   CONSTRAINT a_lease_is_whole CHECK ((state = 'leased'::text) = (lease_id IS NOT NULL) AND (state = 'leased'::text) = (leased_at IS NOT NULL) AND (state = 'leased'::text) = (lease_expires_at IS NOT NULL) AND (state = 'leased'::text) = (worker IS NOT NULL)),
+  CONSTRAINT a_slot_is_a_task CHECK (slots >= 1 AND slots <= size),
   CONSTRAINT counts_do_not_fall_below_zero CHECK (attempt >= 0 AND crashes >= 0),
   CONSTRAINT listed_positions_are_complete CHECK (cardinality(positions) = 0 OR cardinality(positions) = size),
+  CONSTRAINT no_more_survived_than_crashes CHECK (0 <= survived AND survived <= crashes),
+  CONSTRAINT only_a_suspect_of_one_task_is_blamed CHECK (crashes = 0 OR suspect AND size = 1),
+  CONSTRAINT only_a_suspect_of_one_task_runs_alone CHECK (NOT alone OR state = 'leased'::text AND suspect AND size = 1),
+  CONSTRAINT slots_belong_to_a_lease CHECK ((state = 'leased'::text) = (slots IS NOT NULL)),
   CONSTRAINT state_is_known CHECK (state = ANY (ARRAY['uploading'::text, 'ready'::text, 'waiting'::text, 'leased'::text, 'parked'::text])),
   CONSTRAINT waiting_has_its_time CHECK ((state = 'waiting'::text) = (visible_at IS NOT NULL))
 ) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=10000);
 ALTER TABLE task_chunks ALTER COLUMN tasks SET STORAGE EXTERNAL;
 CREATE INDEX task_chunks_leased ON public.task_chunks USING btree (job_id, id) WHERE (state = 'leased'::text);
 CREATE INDEX task_chunks_parked ON public.task_chunks USING btree (job_id, id) WHERE (state = 'parked'::text);
-CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, priority DESC, job_id, first_position, id) WHERE (state = 'ready'::text);
+CREATE INDEX task_chunks_ready ON public.task_chunks USING btree (type, account_id, priority DESC, job_id, first_position, id) WHERE ((state = 'ready'::text) AND (NOT (suspect AND (size = 1))));
+CREATE INDEX task_chunks_suspects ON public.task_chunks USING btree (job_id, first_position) WHERE ((state = 'ready'::text) AND suspect AND (size = 1));
 CREATE INDEX task_chunks_waiting ON public.task_chunks USING btree (visible_at) WHERE (state = 'waiting'::text);
+CREATE TRIGGER new_chunks_take_a_turn AFTER INSERT ON task_chunks REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION take_a_turn();
+CREATE TRIGGER ready_chunks_take_a_turn AFTER UPDATE ON task_chunks REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION take_a_turn();
 
 CREATE TABLE tickets (
   id bigint NOT NULL DEFAULT nextval('tickets_id_seq'::regclass),
@@ -198,6 +210,17 @@ CREATE TABLE tickets (
 ) WITH (fillfactor=80);
 CREATE INDEX tickets_account_id_id_idx ON public.tickets USING btree (account_id, id DESC);
 
+CREATE TABLE turns (
+  type text NOT NULL,
+  account_id integer NOT NULL,
+  place bigint NOT NULL DEFAULT 0,
+  is_waiting boolean NOT NULL DEFAULT true,
+  woken bigint NOT NULL DEFAULT 0,
+  CONSTRAINT turns_pkey PRIMARY KEY (type, account_id),
+  CONSTRAINT a_place_counts_from_zero CHECK (place >= 0)
+) WITH (fillfactor=50);
+CREATE INDEX turns_waiting ON public.turns USING btree (type, place, account_id) WHERE is_waiting;
+
 CREATE TABLE users (
   id integer NOT NULL DEFAULT nextval('users_id_seq'::regclass),
   account_id integer NOT NULL,
@@ -213,6 +236,13 @@ CREATE TABLE users (
 );
 CREATE INDEX users_account_id_idx ON public.users USING btree (account_id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email);
+
+CREATE TABLE virtual_times (
+  type text NOT NULL,
+  at bigint NOT NULL,
+  CONSTRAINT virtual_times_pkey PRIMARY KEY (type)
+) WITH (fillfactor=50);
+CREATE TRIGGER virtual_time_never_runs_back BEFORE UPDATE ON virtual_times FOR EACH ROW WHEN (new.at < old.at) EXECUTE FUNCTION refuse_to_turn_back();
 
 CREATE TABLE workers (
   name text NOT NULL,
@@ -257,6 +287,14 @@ BEGIN
   RAISE EXCEPTION 'job % has ended (%) and never changes again', OLD.id, OLD.status USING ERRCODE = 'TY002';
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_to_turn_back()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RAISE EXCEPTION 'the virtual time of % does not run back', OLD.type USING ERRCODE = 'TY004';
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.require_lease(held boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -266,6 +304,20 @@ BEGIN
     RAISE EXCEPTION 'the lease is lost or the job has ended' USING ERRCODE = 'TY001';
   END IF;
   RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.take_a_turn()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO turns AS t (type, account_id, place)
+  SELECT f.type, f.account_id, coalesce((SELECT at FROM virtual_times v WHERE v.type = f.type), 0)
+    FROM (SELECT DISTINCT type, account_id FROM fresh WHERE state = 'ready' ORDER BY type, account_id) AS f
+  ON CONFLICT (type, account_id) DO UPDATE
+     SET woken = t.woken + 1, is_waiting = true,
+         place = CASE WHEN t.is_waiting THEN t.place ELSE greatest(t.place, excluded.place) END;
+  RETURN NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.working_jobs(account integer, at_most integer)

@@ -67,6 +67,9 @@ const environment = z.object({
   WORKER_CONCURRENCY: integer(1, 10_000, 20).describe('tasks running at once in this process'),
   // 0 is refused, since it could mean at once as well as never; ten years are as good as for ever.
   RETENTION_HOURS: integer(1, 87_600, 168).describe('hours that an ended job and its results are kept'),
+  MAX_RUNNING_TASKS: integer(0, 1_000_000, 0).describe(
+    'tasks of an account running at once over all processes, at most; 0: any number',
+  ),
   RESULTS_INLINE_MAX: integer(1, 10_000, 1000).describe('results in a polled status, at most'),
   MAX_TASKS_PER_JOB: integer(1, 10_000_000, 1_000_000).describe('tasks in a job, at most'),
   MAX_TASK_BYTES: integer(16, 512 * 1024, 64 * 1024).describe('bytes of a task as JSON, at most'),

@@ -94,7 +94,8 @@ export class JobControlStore {
       : Prisma.sql`(status = 'working' OR status IN ('killed', 'failed') AND finished_at > clock_timestamp() - interval '1 hour')`;
     return this.prisma.$executeRaw`
       UPDATE task_chunks
-         SET state = 'parked', visible_at = NULL, lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL
+         SET state = 'parked', visible_at = NULL, lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL,
+             alone = false, slots = NULL
        WHERE (job_id, id) IN (
          SELECT c.job_id, c.id
            FROM (SELECT id FROM job_statuses WHERE ${jobs} AND (paused OR status <> 'working')) AS still

@@ -122,7 +122,9 @@ export const taskResult = z
       ...resultOf,
       success: z.literal(false),
       result: json,
-      error: z.string().describe('A CamelCase word: `TaskTimeout`, `HandlerError`, or the handler’s own'),
+      error: z
+        .string()
+        .describe('A CamelCase word: `TaskTimeout`, `WorkerCrashed`, `HandlerError`, or the handler’s own'),
       task: json.describe('The input of the task'),
     }),
   ])

@@ -128,6 +128,8 @@ export interface TaskHandlerOptions {
   readonly orderBy?: (task: never) => string | number;
   /** Tasks in one call of `runBatch`, at most. Default 1,000. */
   readonly batchSize?: number;
+  /** Tasks of this type that run at once over all processes, at most: for what stands behind them. Default: any number. */
+  readonly concurrency?: number;
 }
 
 const TASK_HANDLER = Symbol.for('tally:task-handler');

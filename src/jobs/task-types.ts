@@ -47,6 +47,9 @@ export class TaskTypes implements OnModuleInit {
       throw new StartError(
         `Task type ${options.type} has two handlers: ${taken.handler.constructor.name} and ${name}`,
       );
+    const { concurrency = 1 } = options;
+    if (!Number.isInteger(concurrency) || concurrency < 1)
+      throw new StartError(`${name}: expected concurrency to be a positive integer, got: ${concurrency}`);
     const handler = instance as Partial<SingleTaskHandler> & Partial<BatchTaskHandler>;
     if ((typeof handler.run === 'function') === (typeof handler.runBatch === 'function'))
       throw new StartError(`${name}: expected a handler of ${options.type} to have either run or runBatch`);

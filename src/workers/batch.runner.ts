@@ -12,7 +12,7 @@ import type { Places } from './places.js';
 import { Settlement, type PendingTask } from './settlement.js';
 import { outcomeOfThrown } from './single.runner.js';
 
-const BATCH_SIZE = 1_000;
+export const BATCH_SIZE = 1_000;
 /** A handler with a transaction for single tasks commits after this long, so that progress is live. */
 const COMMIT_EVERY_MS = 250;
 /** Times that work is begun anew for a deadlock or a cut connection before that counts as its failure. */
@@ -85,7 +85,10 @@ export class BatchRunner {
 
   #nextStep(): PendingTask[] {
     const step: PendingTask[] = [];
-    const size = this.work.type.batchSize ?? BATCH_SIZE;
+    const { type, lease } = this.work;
+    const size = isBatchHandler(type.handler)
+      ? Math.min(type.batchSize ?? BATCH_SIZE, lease.slots)
+      : BATCH_SIZE;
     for (let task = this.work.next(); task; task = step.length < size ? this.work.next() : undefined)
       step.push(task);
     return step;

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { Lease } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 import type { ManyContext, SingleContext } from './handler-context.js';
 
 /** After this long without an answer to its abort signal, a handler is reported. */
@@ -35,6 +35,8 @@ export interface OpenCall {
  * a handler deaf to its signal keeps neither its place nor the process.
  */
 export class Call<T> implements OpenCall {
+  /** Handlers of this process that run on although they were aborted. */
+  static strays = 0;
   readonly startedAtMs = performance.now();
   readonly settled: Promise<T>;
   #resolve!: (value: T) => void;
@@ -77,13 +79,17 @@ export class Call<T> implements OpenCall {
   }
 
   #close(settle: () => void): void {
-    if (this.#deaf) clearTimeout(this.#deaf);
+    if (this.#deaf) {
+      clearTimeout(this.#deaf);
+      Call.strays -= 1;
+    }
     if (!this.#isOpen) return;
     this.#isOpen = false;
     settle();
   }
 
   #watchForDeafness(reason: CallAborted): void {
+    Call.strays += 1;
     this.#deaf = setTimeout(() => {
       const { lease } = this;
       logger.warn({

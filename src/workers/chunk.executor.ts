@@ -1,28 +1,48 @@
 import { Logger } from '@nestjs/common';
 import type { LaneService } from '../database/lane.service.js';
 import { printJobId } from '../jobs/job.js';
+import { failed } from '../jobs/task-handler.js';
 import { isBatchHandler, type TaskType } from '../jobs/task-types.js';
-import { BatchRunner } from './batch.runner.js';
-import type { ChunkStore, Lease } from './chunk.store.js';
+import { isDatabaseAway } from '../sql-errors.js';
+import { BATCH_SIZE, BatchRunner } from './batch.runner.js';
+import { Call } from './call.js';
+import type { ChunkStore } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 import { ChunkWork } from './chunk.work.js';
 import type { LeaseState } from './heartbeat.store.js';
 import type { Pace } from './pace.js';
 import type { Places } from './places.js';
 import { SingleRunner } from './single.runner.js';
+import type { SuspectStore } from './suspect.store.js';
+import { isCondemned, isLone } from './suspicion.js';
 
-/** A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in. */
-const SLICE_MS = 2_000;
+/**
+ * A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in: within a second
+ * at most, tasks permitting, another account's job has its turn.
+ */
+const SLICE_MS = 500;
 /** The rest is worth keeping when it will be done within this. */
-const SLICE_REST_MS = 1_000;
+const SLICE_REST_MS = 250;
 
 export interface ExecutorTools {
   readonly store: ChunkStore;
+  readonly suspects: SuspectStore;
   readonly lanes: LaneService;
   readonly places: Places;
   readonly pace: Pace;
   readonly leaseMs: number;
   /** Called when the places that this chunk needs have become fewer. */
   readonly onChange: () => void;
+  /** Whether this process holds no other chunk. */
+  readonly isAlone: (chunk: ChunkExecutor) => boolean;
+}
+
+const REPORT_PAUSE_MS = 200;
+
+/** Tasks of a chunk that a process with so many places runs at once. */
+export function tasksAtOnce(type: TaskType, places: number): number {
+  if (isBatchHandler(type.handler)) return type.batchSize ?? BATCH_SIZE;
+  return type.transaction === true ? 1 : places;
 }
 
 /** Whether one call of the type's handler runs many tasks, so that a chunk takes one place. */
@@ -38,6 +58,9 @@ export class ChunkExecutor {
   #runner: SingleRunner | BatchRunner | null = null;
   #isDone = false;
   #isDraining = false;
+  #isAlone = false;
+  #hasFailed = false;
+  #isClearing = false;
   #hasFlushed: boolean;
   #sliceAtMs = performance.now() + SLICE_MS;
 
@@ -49,8 +72,9 @@ export class ChunkExecutor {
     this.#hasFlushed = lease.started;
     this.done = this.#run()
       .catch((error: unknown) => this.#report(error))
-      .finally(() => {
+      .finally(async () => {
         this.#isDone = true;
+        if (this.#isAlone && (this.#hasFailed || this.#work?.isLost)) await this.#survive();
         tools.onChange();
       });
   }
@@ -76,10 +100,37 @@ export class ChunkExecutor {
   }
 
   async #run(): Promise<void> {
-    const { store, places, lanes, leaseMs } = this.tools;
+    const { store, leaseMs } = this.tools;
     const recorded = this.lease.recorded > 0 ? await store.recordedPositions(this.lease) : new Set<number>();
     const work = new ChunkWork(this.lease, this.type, store, leaseMs, recorded);
     this.#work = work;
+    if (await this.#clear(work)) await this.#runTasks(work);
+  }
+
+  /**
+   * What must come before the tasks of a suspect run: it is split, or what else runs here is waited for, or it has failed.
+   * @returns whether they may run
+   */
+  async #clear(work: ChunkWork): Promise<boolean> {
+    const { lease } = this;
+    if (!lease.suspect) return true;
+    if (!isLone(lease)) return work.split();
+    if (isCondemned(lease)) {
+      const sentence = `Its worker was lost ${lease.crashes} times while it ran this task and nothing else`;
+      for (const task of work.takeRest()) work.settlement.settle(task, failed('WorkerCrashed', sentence));
+      await work.finish(() => []);
+      return false;
+    }
+    while (!this.tools.isAlone(this) && !this.#isDraining && !work.isStopped) await this.tools.places.freed();
+    if (this.#isDraining || work.isStopped) return true;
+    // Beside a handler that ignores its signal it runs too, or it might wait for ever; but then it is not to blame.
+    if (!lease.alone && Call.strays === 0) await this.tools.suspects.isolate(work.ref);
+    this.#isAlone = lease.alone || Call.strays === 0;
+    return true;
+  }
+
+  async #runTasks(work: ChunkWork): Promise<void> {
+    const { places, lanes, leaseMs } = this.tools;
     const { handler } = this.type;
     if (isBatchHandler(handler) || this.type.transaction) {
       const runner = new BatchRunner(work, places, lanes, Math.ceil(leaseMs / 2));
@@ -87,7 +138,7 @@ export class ChunkExecutor {
       if (this.#isDraining) runner.yield();
       if (await runner.run()) return;
     } else {
-      const runner = new SingleRunner(work, handler, this.tools);
+      const runner = new SingleRunner(work, handler, this.tools, () => this.#clearSoon());
       this.#runner = runner;
       if (this.#isDraining) runner.yield();
       await runner.run();
@@ -106,6 +157,22 @@ export class ChunkExecutor {
     if (nowMs > this.#sliceAtMs && work.waiting > 0) this.#slice(nowMs);
     else if (!work.settlement.buffer.isEmpty || !this.#hasFlushed) this.#spawn(work.flush());
     this.#hasFlushed = true;
+  }
+
+  /**
+   * Records the first result of a suspect at once, which clears it. At the next tick it would come a quarter of a second
+   * later: where workers live no longer than that, 200 kills brought innocent chunks down to tasks that run alone.
+   */
+  #clearSoon(): void {
+    const work = this.#work;
+    if (!work?.lease.suspect || work.hasProgress || this.#isClearing) return;
+    this.#isClearing = true;
+    // A turn later, when all that ends now has ended: the last result of a chunk is not for a flush.
+    setImmediate(() => {
+      this.#isClearing = false;
+      const isOpen = !this.#isDone && !work.isStopped && !work.isWriting;
+      if (isOpen && this.demand > 0 && work.settlement.buffer.count > 0) this.#spawn(work.flush());
+    });
   }
 
   #slice(nowMs: number): void {
@@ -139,6 +206,7 @@ export class ChunkExecutor {
     if (this.#isDraining) return;
     this.#isDraining = true;
     this.#runner?.yield();
+    this.tools.places.wake();
     if (this.#runner instanceof SingleRunner) this.#spawn(this.#giveRestBack(this.#runner, 1));
   }
 
@@ -181,6 +249,22 @@ export class ChunkExecutor {
       err: error,
       msg: 'a chunk could not be carried on',
     });
+    this.#hasFailed = true;
     this.#stop('ended');
+  }
+
+  /** The lease of a suspect that ran alone is lost, but this process lives: says so, however long the database is away. */
+  async #survive(): Promise<void> {
+    const ref = this.#work?.ref ?? this.lease;
+    for (;;) {
+      try {
+        await this.tools.suspects.survive(ref);
+        return;
+      } catch (error) {
+        if (!isDatabaseAway(error)) this.#report(error);
+        if (!isDatabaseAway(error) || this.#isDraining) return;
+        await new Promise((resolve) => setTimeout(resolve, REPORT_PAUSE_MS).unref());
+      }
+    }
   }
 }

@@ -5,64 +5,20 @@ import { Prisma } from '../database/generated/client.js';
 import type { Lane } from '../database/lane.service.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
+import { claimSql, COUNT_LOCK, isLimited, type ClaimRequest } from './claim.sql.js';
+import { GIVEN_UP, type Lease } from './lease.sql.js';
 import { finishSql, flushSql, type LeaseRef, type RecordedResults, type Successor } from './record.sql.js';
-
-/** A chunk that this process holds, with what it must know of its job. */
-export interface Lease extends LeaseRef {
-  readonly accountId: number;
-  readonly type: string;
-  readonly firstPosition: number;
-  readonly size: number;
-  /** Empty: consecutive from firstPosition. */
-  readonly positions: readonly number[];
-  /** JSON array text. */
-  readonly tasks: string;
-  /** How often the tasks have failed before. */
-  readonly attempt: number;
-  readonly crashes: number;
-  /** Positions that already have a result, from an earlier lease. */
-  readonly recorded: number;
-  readonly maxAttempts: number;
-  readonly taskTimeoutSeconds: number;
-  readonly started: boolean;
-  /** Two tasks of the job concern the same thing: they must take effect one after the other. */
-  readonly ordered: boolean;
-}
-
-/** A task type that may be claimed, and what a chunk of it takes up. */
-export interface ClaimedType {
-  readonly type: string;
-  /** Places that a task counts for. */
-  readonly taskPlaces: number;
-  /** Whether a whole chunk counts for one place, however many tasks it has: one call runs many of them. */
-  readonly isWhole: boolean;
-  /** Whether a chunk takes a lane as well. */
-  readonly takesLane: boolean;
-}
-
-export interface ClaimRequest {
-  /** Who asks, for people to read. */
-  readonly worker: string;
-  readonly types: readonly ClaimedType[];
-  /** Places to fill: chunks are taken until they do. */
-  readonly places: number;
-  readonly lanes: number;
-  /** Chunks to take, at most. */
-  readonly chunks: number;
-  readonly leaseMs: number;
-}
 
 export interface Claim {
   readonly leases: Lease[];
   /** Whether work was seen, though other workers had their hands on it: worth another try at once. */
   readonly contended: boolean;
+  /** Whether suspects of one task wait for a worker that runs nothing else. */
+  readonly suspects: boolean;
 }
 
 /** What becomes of the chunk when a handler's transaction commits. */
 export type LaneEnd = { readonly keepMs: number } | { readonly successors: readonly Successor[] };
-
-/** Chunks that a claim looks at, at most: more than it takes, since other workers may have their hands on some. */
-const CANDIDATES = 64;
 
 /** Every change that a worker makes to chunks. */
 @Injectable()
@@ -70,57 +26,24 @@ export class ChunkStore {
   constructor(private readonly prisma: PrismaService) {}
 
   /**
-   * Leases chunks, by priority, then age of the job, then position, until their tasks fill the places. Of a job whose tasks
-   * have an order, the chunk with the first position alone: the next one begins when that is gone.
-   *
-   * One statement. The candidates are read without locks, an index probe a type, so that neither a type that nobody
-   * knows nor a long queue of another costs anything; only then are they locked, skipping what others hold.
-   * Postgres's clock (`clock_timestamp()`, which goes on in a transaction) says until when.
+   * Leases chunks: the account whose turn it is, then priority, then age of the job, then position, until their tasks fill
+   * the places. Of a job whose tasks have an order, the chunk with the first position alone: the next one begins when that
+   * is gone. Never more than the limits allow, whoever claims at the same time.
    */
   async claim(request: ClaimRequest): Promise<Claim> {
-    const { types } = request;
-    type Row = Lease & { candidates: number };
-    const rows = await this.prisma.$queryRaw<(Row | { candidates: number; leaseId: null })[]>`
-      WITH candidate AS MATERIALIZED (
-        SELECT c.*, wanted.lane, wanted.whole, wanted.task_places
-          FROM unnest(${types.map((t) => t.type)}::text[], ${types.map((t) => t.takesLane)}::boolean[],
-                      ${types.map((t) => t.isWhole)}::boolean[], ${types.map((t) => t.taskPlaces)}::float8[])
-            AS wanted (type, lane, whole, task_places)
-         CROSS JOIN LATERAL (
-          SELECT job_id, id, priority, first_position FROM task_chunks
-           WHERE state = 'ready' AND task_chunks.type = wanted.type
-           ORDER BY priority DESC, job_id, first_position, id LIMIT ${CANDIDATES}) AS c
-         ORDER BY priority DESC, job_id, first_position, id LIMIT ${CANDIDATES}
-      ), free AS (
-        SELECT c.job_id, c.id, c.priority, c.first_position, lane, CASE WHEN whole THEN 1 ELSE c.size * task_places END AS places
-          FROM candidate JOIN task_chunks c USING (job_id, id) JOIN job_statuses j ON j.id = c.job_id
-         WHERE c.state = 'ready' AND j.status = 'working' AND NOT j.paused
-           AND (NOT j.ordered OR c.first_position = (SELECT min(first_position) FROM task_chunks WHERE job_id = j.id))
-         ORDER BY c.priority DESC, c.job_id, c.first_position, c.id LIMIT ${request.chunks} FOR UPDATE OF c SKIP LOCKED
-      ), placed AS (
-        SELECT job_id, id, lane,
-               sum(places) OVER best - places AS before,
-               count(*) FILTER (WHERE lane) OVER best AS lanes
-          FROM free WINDOW best AS (ORDER BY priority DESC, job_id, first_position, id ROWS UNBOUNDED PRECEDING)
-      ), claimed AS (
-        UPDATE task_chunks c
-           SET state = 'leased', lease_id = gen_random_uuid(), worker = ${request.worker},
-               leased_at = clock_timestamp(),
-               lease_expires_at = clock_timestamp() + ${request.leaseMs} * interval '1 millisecond'
-          FROM placed
-         WHERE c.job_id = placed.job_id AND c.id = placed.id
-           AND placed.before < ${request.places} AND (NOT placed.lane OR placed.lanes <= ${request.lanes})
-        RETURNING c.*
-      )
-      SELECT (SELECT count(*)::int FROM candidate) AS candidates,
-             c.job_id::text AS "jobId", c.id AS "chunkId", c.lease_id::text AS "leaseId", c.account_id AS "accountId",
-             c.type, c.first_position AS "firstPosition", c.size, c.positions, c.tasks::text AS tasks,
-             c.attempt::int AS attempt, c.crashes::int AS crashes, c.recorded, j.max_attempts::int AS "maxAttempts",
-             j.task_timeout_seconds AS "taskTimeoutSeconds", j.started_at IS NOT NULL AS started, j.ordered
-        FROM (VALUES (1)) AS always LEFT JOIN (claimed c JOIN job_statuses j ON j.id = c.job_id) ON true
-       ORDER BY c.priority DESC, c.job_id, c.first_position, c.id`;
+    type Row = Lease & { candidates: number; suspects: boolean };
+    type Rows = (Row | { candidates: number; suspects: boolean; leaseId: null })[];
+    const rows = isLimited(request)
+      ? (
+          await this.prisma.$transaction([
+            this.prisma.$queryRaw(COUNT_LOCK),
+            this.prisma.$queryRaw<Rows>(claimSql(request)),
+          ])
+        )[1]
+      : await this.prisma.$queryRaw<Rows>(claimSql(request));
     const leases = rows.filter((row): row is Row => row.leaseId !== null);
-    return { leases, contended: leases.length === 0 && (rows[0]?.candidates ?? 0) > 0 };
+    const contended = leases.length === 0 && (rows[0]?.candidates ?? 0) > 0;
+    return { leases, contended, suspects: rows[0]?.suspects ?? false };
   }
 
   /** Positions of the lease's chunk that have a result already: what an earlier holder recorded before it died. */
@@ -176,12 +99,14 @@ export class ChunkStore {
           ORDER BY visible_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
   }
 
-  /** Takes chunks from workers that have said nothing for the length of a lease. @returns chunks made ready */
+  /**
+   * Takes chunks from workers that have said nothing for the length of a lease. They are suspects from now on; that a lease
+   * ran out counts against a task only if nothing else ran in its process. @returns chunks made ready
+   */
   rescue(): Promise<number> {
     return this.prisma.$executeRaw`
       UPDATE task_chunks
-         SET state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL,
-             crashes = least(crashes + 1, 32767)
+         SET ${GIVEN_UP}, suspect = true, crashes = CASE WHEN alone THEN least(crashes + 1, 32767) ELSE crashes END
        WHERE (job_id, id) IN (
          SELECT job_id, id FROM task_chunks WHERE state = 'leased' AND lease_expires_at <= clock_timestamp()
           LIMIT 1000 FOR UPDATE SKIP LOCKED)`;

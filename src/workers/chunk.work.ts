@@ -4,11 +4,13 @@ import { printJobId } from '../jobs/job.js';
 import type { TaskType } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import type { OpenCall } from './call.js';
-import type { ChunkStore, Lease } from './chunk.store.js';
+import type { ChunkStore } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 import type { ChunkVoice } from './handler-context.js';
 import { cleanText } from './outcome.js';
 import type { Successor } from './record.sql.js';
 import { Settlement, type PendingTask } from './settlement.js';
+import { isLone, partsOf, UNSUSPECTED } from './suspicion.js';
 
 const AWAY_RETRY_MS = 200;
 const log = new Logger('Worker');
@@ -29,6 +31,7 @@ export class ChunkWork implements ChunkVoice {
   #stopped: 'lost' | 'ended' | null = null;
   #writing: Promise<unknown> = Promise.resolve();
   #writes = 0;
+  #hasProgress = false;
 
   constructor(
     readonly lease: Lease,
@@ -65,6 +68,16 @@ export class ChunkWork implements ChunkVoice {
     return this.#stopped !== null;
   }
 
+  /** The lease was lost: another worker may have the chunk. */
+  get isLost(): boolean {
+    return this.#stopped === 'lost';
+  }
+
+  /** Something was recorded under this lease: a suspect is cleared. */
+  get hasProgress(): boolean {
+    return this.#hasProgress;
+  }
+
   get isWriting(): boolean {
     return this.#writes > 0;
   }
@@ -99,6 +112,7 @@ export class ChunkWork implements ChunkVoice {
     await this.write(async () => {
       const recorded = this.settlement.takeResults();
       await this.#persist(() => this.store.flush(this.#ref, recorded, this.leaseMs));
+      if (recorded.count > 0) this.#hasProgress = true;
     });
   }
 
@@ -110,6 +124,7 @@ export class ChunkWork implements ChunkVoice {
     await this.write(async () => {
       this.isEnding = true;
       const recorded = this.settlement.takeResults();
+      if (recorded.count > 0) this.#hasProgress = true;
       const successors = [...this.settlement.takeRetries(), ...handBack()];
       const kept = await this.#persist(() => this.store.finish(this.#ref, recorded, successors));
       const isReady = successors.some((chunk) => chunk.delayMs === 0 && !chunk.keepsLease);
@@ -121,22 +136,48 @@ export class ChunkWork implements ChunkVoice {
     });
   }
 
-  /** Chunks of these tasks as they were before they were leased, in `parts` of about the same size. */
+  /**
+   * Chunks of these tasks as they were before they were leased, in `parts` of about the same size. A suspect of which
+   * nothing was recorded stays one.
+   */
   handBack(tasks: readonly PendingTask[], parts: number): Successor[] {
     const sorted = [...tasks].sort((a, b) => a.position - b.position);
     const size = Math.ceil(sorted.length / parts);
     const chunks: Successor[] = [];
-    for (let from = 0; from < sorted.length; from += size) {
-      const part = sorted.slice(from, from + size);
-      chunks.push({
-        positions: part.map((task) => task.position),
-        tasks: part.map((task) => task.task),
-        attempt: this.lease.attempt,
-        crashes: 0,
-        delayMs: 0,
-      });
-    }
+    for (let from = 0; from < sorted.length; from += size)
+      chunks.push(this.#successor(sorted.slice(from, from + size)));
     return chunks;
+  }
+
+  /**
+   * Splits a suspect of many tasks before anything of it runs. Its first part stays with the lease, unless that is a single
+   * task, which must run alone.
+   * @returns whether something is left to run here
+   */
+  async split(): Promise<boolean> {
+    const [first = [], ...others] = partsOf(this.takeRest());
+    const keeps = first.length > 1;
+    await this.finish(() => [
+      { ...this.#successor(first), ...(keeps && { keepsLease: true as const }) },
+      ...others.map((part) => this.#successor(part)),
+    ]);
+    if (!keeps || this.isStopped) return false;
+    this.giveBack(first);
+    return true;
+  }
+
+  #successor(tasks: readonly PendingTask[]): Successor {
+    const { lease } = this;
+    const { suspect, crashes, survived } = this.#hasProgress ? UNSUSPECTED : lease;
+    const blame = isLone(lease) ? { crashes, survived } : { crashes: 0, survived: 0 };
+    return {
+      positions: tasks.map((task) => task.position),
+      tasks: tasks.map((task) => task.task),
+      attempt: lease.attempt,
+      suspect,
+      ...blame,
+      delayMs: 0,
+    };
   }
 
   /** Ends everything at once and writes nothing more: the rows are not ours to write. */

@@ -7,7 +7,7 @@ import type {
   TaskLog,
   TaskTransaction,
 } from '../jobs/task-handler.js';
-import type { Lease } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 
 /** What the contexts of one chunk's calls share. */
 export interface ChunkVoice {

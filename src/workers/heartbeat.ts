@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { ChunkExecutor } from './chunk.executor.js';
-import type { Lease } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 import { HeartbeatStore, type WorkerSelf } from './heartbeat.store.js';
 
 /** How often the state of the held leases and their jobs is read: a kill reaches its handlers within this. */

@@ -1,5 +1,6 @@
 import { Prisma } from '../database/generated/client.js';
 import { endMessage } from '../jobs/end-message.sql.js';
+import type { Suspicion } from './suspicion.js';
 
 /**
  * The two statements by which a worker changes a job: flush and finish. Both are fenced: they name the lease and that the
@@ -37,13 +38,12 @@ export interface RecordedResults {
 }
 
 /** Work that goes on in another chunk when this one ends. */
-export interface Successor {
+export interface Successor extends Suspicion {
   /** Ascending. */
   readonly positions: readonly number[];
   readonly tasks: readonly unknown[];
   /** How often these tasks have failed. */
   readonly attempt: number;
-  readonly crashes: number;
   /** From now, by Postgres's clock; 0: ready at once. */
   readonly delayMs: number;
   /** These tasks are running: their chunk stays with the lease. At most one successor of a chunk. */
@@ -115,7 +115,7 @@ export const flushSql = (
   ), chunk AS (
     UPDATE task_chunks c
        SET recorded = c.recorded + counted.n,
-           crashes = CASE WHEN counted.n > 0 THEN 0 ELSE c.crashes END,
+           suspect = c.suspect AND counted.n = 0,
            lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
       FROM counted
      WHERE c.job_id = ${ref.jobId}::uuid AND c.id = ${ref.chunkId} AND c.lease_id = ${ref.leaseId}::uuid
@@ -137,7 +137,7 @@ export const finishSql = (
   WITH lease AS (
     DELETE FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid
-    RETURNING leased_at, lease_id, lease_expires_at, worker, account_id, type, priority
+    RETURNING leased_at, lease_id, lease_expires_at, worker, slots, account_id, type, priority
   ), recorded AS (${insertResults(ref, recorded)}
   ), counted AS (${COUNTED}
   ), successors AS (${insertSuccessors(ref, successors)}
@@ -147,14 +147,16 @@ export const finishSql = (
 
 const insertSuccessors = (ref: LeaseRef, successors: readonly Successor[]): Prisma.Sql => Prisma.sql`
   INSERT INTO task_chunks
-    (job_id, account_id, type, priority, first_position, size, positions, tasks, attempt, crashes, state, visible_at,
-     lease_id, leased_at, lease_expires_at, worker)
+    (job_id, account_id, type, priority, first_position, size, positions, tasks, attempt, suspect, crashes, survived,
+     state, visible_at, lease_id, leased_at, lease_expires_at, worker, slots)
   SELECT ${ref.jobId}::uuid, lease.account_id, lease.type, lease.priority, s.positions[1], cardinality(s.positions),
-         s.positions, s.tasks, s.attempt, s.crashes,
+         s.positions, s.tasks, s.attempt, s.suspect, s.crashes, s.survived,
          CASE WHEN s."keepsLease" THEN 'leased' WHEN s."delayMs" > 0 THEN 'waiting' ELSE 'ready' END,
          CASE WHEN s."delayMs" > 0 THEN clock_timestamp() + s."delayMs" * interval '1 millisecond' END,
          CASE WHEN s."keepsLease" THEN lease.lease_id END, CASE WHEN s."keepsLease" THEN lease.leased_at END,
-         CASE WHEN s."keepsLease" THEN lease.lease_expires_at END, CASE WHEN s."keepsLease" THEN lease.worker END
+         CASE WHEN s."keepsLease" THEN lease.lease_expires_at END, CASE WHEN s."keepsLease" THEN lease.worker END,
+         CASE WHEN s."keepsLease" THEN least(lease.slots, cardinality(s.positions)) END
     FROM lease, json_to_recordset(${JSON.stringify(successors)}::json)
-      AS s (positions int[], tasks json, attempt smallint, crashes smallint, "delayMs" int, "keepsLease" boolean)
+      AS s (positions int[], tasks json, attempt smallint, suspect boolean, crashes smallint, survived smallint,
+            "delayMs" int, "keepsLease" boolean)
   RETURNING id, state`;

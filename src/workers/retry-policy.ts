@@ -1,4 +1,5 @@
 import type { Successor } from './record.sql.js';
+import { UNSUSPECTED } from './suspicion.js';
 
 /** When a failed task is tried again: pure functions. */
 
@@ -49,7 +50,7 @@ export function retryChunks(retries: readonly Retry[], attempt: number): Success
       positions: byPosition.map((retry) => retry.position),
       tasks: byPosition.map((retry) => retry.task),
       attempt,
-      crashes: 0,
+      ...UNSUSPECTED,
       delayMs: Math.max(...group.map((retry) => retry.delayMs)),
     });
     group = [];

@@ -1,5 +1,5 @@
 import { failed, type Failed, type TaskOutcome } from '../jobs/task-handler.js';
-import type { Lease } from './chunk.store.js';
+import type { Lease } from './lease.sql.js';
 import { failureRecord, resultText } from './outcome.js';
 import type { Successor } from './record.sql.js';
 import { ResultBuffer } from './result-buffer.js';

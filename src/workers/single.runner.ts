@@ -28,6 +28,7 @@ export class SingleRunner {
     private readonly work: ChunkWork,
     private readonly handler: SingleTaskHandler,
     tools: { readonly places: Places; readonly onChange: () => void },
+    private readonly onEnd: () => void,
   ) {
     this.places = tools.places;
     this.onChange = tools.onChange;
@@ -35,7 +36,10 @@ export class SingleRunner {
 
   /** Places that the chunk could use now. */
   get demand(): number {
-    return this.work.waiting + this.#running.size;
+    const { size, slots } = this.work.lease;
+    const open = this.work.waiting + this.#running.size;
+    // Where a limit is what holds it back, it must not keep places from others.
+    return slots < Math.min(size, this.places.total) ? Math.min(open, slots) : open;
   }
 
   get running(): readonly PendingTask[] {
@@ -63,9 +67,10 @@ export class SingleRunner {
     while (this.#running.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
-  /** In a job with an order, one task at a time. */
+  /** In a job with an order, one task at a time; else as many as the limits of the type and the account have left. */
   #mayBegin(): boolean {
-    return !this.work.lease.ordered || this.#running.size === 0;
+    const { ordered, slots } = this.work.lease;
+    return this.#running.size < (ordered ? 1 : slots);
   }
 
   #start(task: PendingTask): void {
@@ -101,6 +106,7 @@ export class SingleRunner {
   #leave(): void {
     if (this.work.lease.ordered && this.work.settlement.hasRetries) this.#isYielding = true;
     this.places.release();
+    this.onEnd();
     if (this.work.waiting === 0) this.onChange();
     if (this.#running.size > 0) return;
     this.#idle?.();

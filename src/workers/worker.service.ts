@@ -7,11 +7,16 @@ import { CHANGED_CHANNEL } from '../jobs/job-control.store.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
-import { ChunkExecutor, takesOnePlace } from './chunk.executor.js';
-import { ChunkStore, type ClaimRequest } from './chunk.store.js';
+import { Call } from './call.js';
+import type { ClaimRequest } from './claim.sql.js';
+import { ChunkExecutor, takesOnePlace, tasksAtOnce } from './chunk.executor.js';
+import { ChunkStore } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
+import type { Lease } from './lease.sql.js';
 import { Pace } from './pace.js';
 import { Places } from './places.js';
+import { Solitude } from './solitude.js';
+import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
 
@@ -26,7 +31,10 @@ const TICK_MS = 250;
 const CLAIM_CHUNKS = 16;
 const HELD_CHUNKS = 32;
 
-type WorkerConfig = Pick<Config, 'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS'>;
+type WorkerConfig = Pick<
+  Config,
+  'WORKER_CONCURRENCY' | 'LEASE_SECONDS' | 'DRAIN_SECONDS' | 'MAX_RUNNING_TASKS'
+>;
 
 /** The loop of a worker: claims chunks while there is room, and runs an executor for each. */
 @Injectable()
@@ -36,7 +44,11 @@ export class WorkerService {
   readonly #places: Places;
   readonly #pace = new Pace();
   readonly #executors = new Set<ChunkExecutor>();
+  readonly #solitude = new Solitude();
+  /** The suspect of one task that this process holds: until it is done, nothing else is claimed. */
+  #suspect: ChunkExecutor | null = null;
   readonly #leaseMs: number;
+  readonly #accountLimit: number | null;
   readonly #log = new Logger('Worker');
   #isOpen = false;
   #looping: Promise<void> = Promise.resolve();
@@ -47,6 +59,7 @@ export class WorkerService {
   constructor(
     @Inject(CONFIG) private readonly config: WorkerConfig,
     private readonly store: ChunkStore,
+    private readonly suspects: SuspectStore,
     private readonly heartbeat: Heartbeat,
     private readonly lanes: LaneService,
     private readonly sweeper: Sweeper,
@@ -55,6 +68,7 @@ export class WorkerService {
   ) {
     this.#places = new Places(config.WORKER_CONCURRENCY);
     this.#leaseMs = config.LEASE_SECONDS * 1_000;
+    this.#accountLimit = config.MAX_RUNNING_TASKS || null;
   }
 
   async start(): Promise<void> {
@@ -127,16 +141,17 @@ export class WorkerService {
   }
 
   async #claim(): Promise<'some' | 'none' | 'contended' | 'away'> {
-    const request = this.#request();
-    if (!request) return 'none';
+    if (this.#suspect) return 'none';
     try {
-      const { leases, contended } = await this.store.claim(request);
-      for (const lease of leases) {
-        const type = this.types.get(lease.type);
-        if (type) this.#execute(new ChunkExecutor(lease, type, this.#tools()));
-      }
+      if (this.#solitude.isDue(performance.now()) && (await this.#claimSuspect())) return 'some';
+      const request = this.#request();
+      if (!request) return 'none';
+      const { leases, contended, suspects } = await this.store.claim(request);
+      for (const lease of leases) this.#execute(lease);
+      const isIdle = leases.length === 0 && this.#executors.size === 0;
+      this.#solitude.learn(suspects, isIdle);
       if (leases.length > 0) return 'some';
-      return contended ? 'contended' : 'none';
+      return contended || (suspects && isIdle) ? 'contended' : 'none';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       this.#log.error(
@@ -144,6 +159,24 @@ export class WorkerService {
       );
       return 'away';
     }
+  }
+
+  /** @returns whether one was taken: it runs when all else that this process holds is done */
+  async #claimSuspect(): Promise<boolean> {
+    const lease = await this.suspects.claim({
+      worker: this.name,
+      types: this.types.all().map(({ type, concurrency = null }) => ({ type, limit: concurrency })),
+      accountLimit: this.#accountLimit,
+      leaseMs: this.#leaseMs,
+      alone: this.#executors.size === 0 && Call.strays === 0,
+    });
+    if (!lease) {
+      this.#solitude.foundNone(performance.now());
+      return false;
+    }
+    this.#solitude.begin(performance.now());
+    this.#suspect = this.#execute(lease);
+    return true;
   }
 
   /** What there is room for; null: for nothing. */
@@ -167,7 +200,10 @@ export class WorkerService {
         taskPlaces: this.#pace.shareOf(type.type),
         isWhole: takesOnePlace(type),
         takesLane: type.transaction === true,
+        atOnce: tasksAtOnce(type, this.config.WORKER_CONCURRENCY),
+        limit: type.concurrency ?? null,
       })),
+      accountLimit: this.#accountLimit,
       places,
       lanes,
       chunks,
@@ -178,21 +214,32 @@ export class WorkerService {
   #tools() {
     return {
       store: this.store,
+      suspects: this.suspects,
       lanes: this.lanes,
       places: this.#places,
       pace: this.#pace,
       leaseMs: this.#leaseMs,
       onChange: () => this.poke(),
+      isAlone: (chunk: ChunkExecutor) => [...this.#executors].every((other) => other === chunk),
     };
   }
 
-  #execute(executor: ChunkExecutor): void {
+  #execute(lease: Lease): ChunkExecutor | null {
+    const type = this.types.get(lease.type);
+    if (!type) return null;
+    const executor = new ChunkExecutor(lease, type, this.#tools());
     this.#executors.add(executor);
     if (!this.#isOpen) executor.drain();
     void executor.done.then(() => {
       this.#executors.delete(executor);
+      if (executor === this.#suspect) {
+        this.#suspect = null;
+        this.#solitude.end(performance.now());
+      }
+      this.#places.wake();
       this.poke();
     });
+    return executor;
   }
 
   /** Until someone pokes, or the time is over. */

@@ -4,13 +4,14 @@ import { ChunkStore } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
 import { HeartbeatStore } from './heartbeat.store.js';
 import { Retention } from './retention.js';
+import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
   imports: [JobsModule],
-  providers: [ChunkStore, Heartbeat, HeartbeatStore, Retention, Sweeper, WakeUp, WorkerService],
+  providers: [ChunkStore, Heartbeat, HeartbeatStore, Retention, SuspectStore, Sweeper, WakeUp, WorkerService],
   exports: [WorkerService, Sweeper, ChunkStore],
 })
 export class WorkersModule {}

@@ -30,6 +30,8 @@ beforeEach(async () => {
     'idempotency_keys',
     'job_results',
     'task_chunks',
+    'turns',
+    'virtual_times',
     'job_statuses',
     'tickets',
     'api_tokens',
@@ -50,7 +52,15 @@ const chunk = (row: Row): Row => ({
   ...{ job_id: JOB, account_id: 1, type: 't', priority: 0, first_position: 0, size: 3, tasks: '[1,2,3]' },
   ...row,
 });
-const lease = { state: 'leased', lease_id: LEASE, leased_at: 'now', lease_expires_at: 'now', worker: 'w' };
+const lease = {
+  state: 'leased',
+  lease_id: LEASE,
+  leased_at: 'now',
+  lease_expires_at: 'now',
+  worker: 'w',
+  slots: 1,
+};
+const lone = { suspect: true, size: 1 };
 const result = (row: Row): Row => ({
   job_id: JOB,
   index: 0,
@@ -170,11 +180,24 @@ test.each<[string, string, Row]>([
   ['a lease without its beginning', 'a_lease_is_whole', { ...lease, leased_at: null }],
   ['a lease without its end', 'a_lease_is_whole', { ...lease, lease_expires_at: null }],
   ['a lease of nobody', 'a_lease_is_whole', { ...lease, worker: null }],
+  ['a lease without slots', 'slots_belong_to_a_lease', { ...lease, slots: null }],
+  ['slots but no lease', 'slots_belong_to_a_lease', { slots: 1 }],
+  ['a lease of no slot', 'a_slot_is_a_task', { ...lease, slots: 0 }],
+  ['more slots than tasks', 'a_slot_is_a_task', { ...lease, slots: 4 }],
   ['waiting for no time', 'waiting_has_its_time', { state: 'waiting' }],
   ['a time to wait for but ready', 'waiting_has_its_time', { visible_at: 'now' }],
   ['every result recorded', 'a_chunk_goes_with_its_last_result', { recorded: 3 }],
   ['a negative attempt', 'counts_do_not_fall_below_zero', { attempt: -1 }],
-  ['a negative crash', 'counts_do_not_fall_below_zero', { crashes: -1 }],
+  ['a negative crash', 'counts_do_not_fall_below_zero', { ...lone, crashes: -1 }],
+  ['the blame, but no suspicion', 'only_a_suspect_of_one_task_is_blamed', { size: 1, crashes: 1 }],
+  ['the blame, but many tasks', 'only_a_suspect_of_one_task_is_blamed', { suspect: true, crashes: 1 }],
+  ['a process of its own, but no lease', 'only_a_suspect_of_one_task_runs_alone', { ...lone, alone: true }],
+  [
+    'a process of its own, but many tasks',
+    'only_a_suspect_of_one_task_runs_alone',
+    { ...lease, suspect: true, alone: true },
+  ],
+  ['more survivals than crashes', 'no_more_survived_than_crashes', { ...lone, crashes: 1, survived: 2 }],
 ])('the database refuses a chunk with %s', async (_, constraint, row) => {
   await expect(insert('task_chunks', chunk(row))).rejects.toEqual(refusing(CHECK, constraint));
 });
@@ -182,6 +205,7 @@ test.each<[string, string, Row]>([
 test.each<[string, Row]>([
   ['ready', {}],
   ['leased', lease],
+  ['a suspect that runs alone', { ...lease, ...lone, alone: true, crashes: 3, survived: 1 }],
   ['waiting', { state: 'waiting', visible_at: 'now' }],
   ['parked', { state: 'parked' }],
   ['uploading', { state: 'uploading' }],
@@ -222,6 +246,18 @@ test('require_lease lets a statement stand or undoes it whole', async () => {
 test('the database refuses a removed job whose results are gone below a position before the first', async () => {
   const row = { job_id: JOB, removed_below: -1 };
   await expect(insert('deleted_jobs', row)).rejects.toEqual(refusing(CHECK, 'removed_below_is_a_position'));
+});
+
+test('the database refuses a place before the first', async () => {
+  await expect(insert('turns', { type: 't', account_id: 9, place: -1 })).rejects.toEqual(
+    refusing(CHECK, 'a_place_counts_from_zero'),
+  );
+});
+
+test('the virtual time never runs back', async () => {
+  await insert('virtual_times', { type: 't', at: 7 });
+  await client.query('UPDATE virtual_times SET at = 8');
+  await expect(client.query('UPDATE virtual_times SET at = 7')).rejects.toMatchObject({ code: 'TY004' });
 });
 
 const key = (row: Row): Row => ({ account_id: 1, key: 'a', owner: LEASE, expires_at: 'now', ...row });

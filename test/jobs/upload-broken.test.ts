@@ -52,7 +52,11 @@ test('what is being uploaded is seen by nobody: no worker, no list, no status', 
   const upload = await begin(a);
   try {
     await sendMuch(upload);
-    expect(await worker.worker['store'].claim(CLAIM)).toEqual({ leases: [], contended: false });
+    expect(await worker.worker['store'].claim(CLAIM)).toEqual({
+      leases: [],
+      contended: false,
+      suspects: false,
+    });
     expect((await a.get('/api/v2/job_statuses.json', user)).body.job_statuses).toEqual([]);
     const [row] = await a.prisma.$queryRaw<{ id: string }[]>`SELECT job_id::text AS id FROM job_uploads`;
     for (const path of ['job_statuses', 'jobs'])
@@ -72,11 +76,12 @@ test('what is being uploaded is seen by nobody: no worker, no list, no status', 
 
 const CLAIM = {
   worker: 'test',
-  types: [{ type: 'test.anything', taskPlaces: 1, isWhole: false, takesLane: false }],
+  types: [{ type: 'test.anything', taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 1, limit: null }],
   places: 1,
   lanes: 1,
   chunks: 1,
   leaseMs: 1_000,
+  accountLimit: null,
 };
 
 test('a connection that is cut at nine tenths leaves no row in any table', async () => {

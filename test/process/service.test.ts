@@ -107,7 +107,7 @@ describe('kill -9 of the service', () => {
     await start({ DATABASE_URL: url, ROLE: 'worker' });
     await waitFor(
       async () =>
-        (await query(url, "SELECT 1 FROM task_chunks WHERE state = 'leased' AND crashes = 1")).length === 1,
+        (await query(url, "SELECT 1 FROM task_chunks WHERE state = 'leased' AND suspect")).length === 1,
       { timeoutMs: 10_000 },
     );
     expect(Date.now() - killedAt).toBeLessThan(3_000 + 500);

@@ -3,10 +3,16 @@ import { LaneService } from '../../src/database/lane.service.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
 import { newJobId, planChunks } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
+import { JobControlStore } from '../../src/jobs/job-control.store.js';
 import { JobStore } from '../../src/jobs/job.store.js';
-import { ChunkStore, type ClaimRequest, type Lease } from '../../src/workers/chunk.store.js';
+import { ChunkStore, type Claim } from '../../src/workers/chunk.store.js';
+import type { ClaimRequest } from '../../src/workers/claim.sql.js';
 import { HeartbeatStore } from '../../src/workers/heartbeat.store.js';
+import type { Lease } from '../../src/workers/lease.sql.js';
 import type { RecordedResults, Successor } from '../../src/workers/record.sql.js';
+import { SuspectStore } from '../../src/workers/suspect.store.js';
+import { UNSUSPECTED, type Suspicion } from '../../src/workers/suspicion.js';
+import { waitFor } from './wait-for.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 
 export const LEASE_MS = 15_000;
@@ -22,7 +28,17 @@ export interface JobCounts {
   readonly failedResults: number;
 }
 
+export interface ChunkRow extends Suspicion {
+  readonly state: string;
+  readonly positions: number[];
+  readonly attempt: number;
+  readonly alone: boolean;
+}
+
+type Claiming = Partial<ClaimRequest> & { readonly type?: string; readonly limit?: number | null };
+
 interface SubmitOptions {
+  readonly accountId?: number;
   readonly type?: string;
   readonly ordered?: boolean;
   readonly priority?: number;
@@ -35,6 +51,8 @@ export class TestEngine {
   readonly prisma: PrismaService;
   readonly jobs: JobStore;
   readonly chunks: ChunkStore;
+  readonly suspects: SuspectStore;
+  readonly control: JobControlStore;
   readonly lanes: LaneService;
   readonly heartbeat: HeartbeatStore;
   readonly sql: pg.Pool;
@@ -45,6 +63,8 @@ export class TestEngine {
     this.prisma = new PrismaService(database.url);
     this.jobs = new JobStore(this.prisma);
     this.chunks = new ChunkStore(this.prisma);
+    this.suspects = new SuspectStore(this.prisma);
+    this.control = new JobControlStore(this.prisma);
     this.lanes = new LaneService(database.url);
     this.heartbeat = new HeartbeatStore(database.url);
     this.sql = new pg.Pool({ connectionString: database.url, max: 8 });
@@ -77,12 +97,12 @@ export class TestEngine {
 
   /** Submits a job of `total` tasks `{n: position}`. @returns its id */
   async submit(total: number, options: SubmitOptions = {}): Promise<string> {
-    const { type = 'test.task', ordered = false, ...rest } = options;
+    const { type = 'test.task', ordered = false, accountId = this.accountId, ...rest } = options;
     const id = newJobId();
     const tasks = Array.from({ length: total }, (_, n) => JSON.stringify({ n }));
     await this.jobs.submit({
       id,
-      accountId: this.accountId,
+      accountId,
       createdBy: this.userId,
       type,
       options: jobOptions.parse(rest),
@@ -95,21 +115,34 @@ export class TestEngine {
     return id;
   }
 
-  async claim(request: Partial<ClaimRequest> & { type?: string } = {}): Promise<Lease[]> {
-    const { type = 'test.task', ...rest } = request;
-    const claim = await this.chunks.claim({
+  /** Another account. @returns its id */
+  async addAccount(subdomain: string): Promise<number> {
+    const { rows } = await this.sql.query<{ id: number }>(
+      'INSERT INTO accounts (subdomain) VALUES ($1) RETURNING id',
+      [subdomain],
+    );
+    return rows[0]!.id;
+  }
+
+  async claim(request: Claiming = {}): Promise<Lease[]> {
+    return (await this.look(request)).leases;
+  }
+
+  /** As `claim`, with all that it says. */
+  look({ type = 'test.task', limit = null, ...rest }: Claiming = {}): Promise<Claim> {
+    return this.chunks.claim({
       worker: 'test',
-      types: [{ type, taskPlaces: 1, isWhole: false, takesLane: false }],
+      types: [{ type, taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit }],
       places: 1,
       lanes: 4,
       chunks: 16,
       leaseMs: LEASE_MS,
+      accountLimit: null,
       ...rest,
     });
-    return claim.leases;
   }
 
-  async claimOne(request: Partial<ClaimRequest> & { type?: string } = {}): Promise<Lease> {
+  async claimOne(request: Claiming = {}): Promise<Lease> {
     const [lease] = await this.claim(request);
     if (!lease) throw new Error('there was nothing to claim');
     return lease;
@@ -124,6 +157,19 @@ export class TestEngine {
     await this.chunks.rescue();
   }
 
+  /** Resolves when a session of this database waits for a lock. */
+  someoneWaits(sessions = 1): Promise<boolean> {
+    return waitFor(
+      async () => {
+        const { rowCount } = await this.sql.query(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        );
+        return rowCount === sessions;
+      },
+      { what: `${sessions} session(s) that wait for a lock` },
+    );
+  }
+
   async counts(jobId: string): Promise<JobCounts> {
     const { rows } = await this.sql.query<JobCounts>(
       `SELECT status, total, progress, failed, version, message,
@@ -135,17 +181,16 @@ export class TestEngine {
     return rows[0]!;
   }
 
+  /** Claims a suspect of one task, as a worker that runs nothing else. */
+  claimSuspect(alone = true, limit: number | null = null): Promise<Lease | null> {
+    const types = [{ type: 'test.task', limit }];
+    return this.suspects.claim({ worker: 'test', types, leaseMs: LEASE_MS, alone, accountLimit: null });
+  }
+
   /** The positions of each chunk of the job, and its state. */
-  async chunkRows(
-    jobId: string,
-  ): Promise<{ state: string; positions: number[]; attempt: number; crashes: number }[]> {
-    const { rows } = await this.sql.query<{
-      state: string;
-      positions: number[];
-      attempt: number;
-      crashes: number;
-    }>(
-      `SELECT state, attempt, crashes,
+  async chunkRows(jobId: string): Promise<ChunkRow[]> {
+    const { rows } = await this.sql.query<ChunkRow>(
+      `SELECT state, attempt, suspect, crashes, survived, alone,
               CASE WHEN cardinality(positions) > 0 THEN positions
                    ELSE ARRAY(SELECT generate_series(first_position, first_position + size - 1)) END AS positions
          FROM task_chunks WHERE job_id = $1 ORDER BY id`,
@@ -188,7 +233,7 @@ export const successor = (positions: readonly number[], more: Partial<Successor>
   positions,
   tasks: positions.map((n) => ({ n })),
   attempt: 0,
-  crashes: 0,
+  ...UNSUSPECTED,
   delayMs: 0,
   ...more,
 });

@@ -9,7 +9,7 @@ beforeAll(async () => {
   engine = await TestEngine.start();
 });
 afterAll(() => engine.stop());
-afterEach(() => engine.sql.query('DELETE FROM task_chunks'));
+afterEach(() => engine.sql.query('DELETE FROM task_chunks; DELETE FROM turns; DELETE FROM virtual_times'));
 
 /** Resolves when a session of this database waits for a lock. */
 const someoneWaits = () =>
@@ -48,7 +48,9 @@ describe('a claim', () => {
 
   it('takes no more chunks than there are lanes, of a type that needs one', async () => {
     await engine.submit(100);
-    const types = [{ type: 'test.task', taskPlaces: 1, isWhole: true, takesLane: true }];
+    const types = [
+      { type: 'test.task', taskPlaces: 1, isWhole: true, takesLane: true, atOnce: 1, limit: null },
+    ];
     expect(await engine.claim({ types, places: 20, lanes: 3 })).toHaveLength(3);
   });
 
@@ -205,9 +207,9 @@ describe('a record', () => {
       successor([2], { attempt: 1, delayMs: 60_000 }),
       successor([3]),
     ]);
-    expect(await engine.chunkRows(job)).toEqual([
-      { state: 'waiting', positions: [2], attempt: 1, crashes: 0 },
-      { state: 'ready', positions: [3], attempt: 0, crashes: 0 },
+    expect(await engine.chunkRows(job)).toMatchObject([
+      { state: 'waiting', positions: [2], attempt: 1, suspect: false },
+      { state: 'ready', positions: [3], attempt: 0, suspect: false },
     ]);
     expect(await engine.counts(job)).toMatchObject({ status: 'working', progress: 3, results: 3 });
   });
@@ -374,7 +376,7 @@ describe('a lease', () => {
     const lease = await engine.claimOne();
     expect(await engine.chunks.rescue()).toBe(0);
     await engine.expire(lease);
-    expect(await engine.claimOne()).toMatchObject({ chunkId: lease.chunkId, crashes: 1 });
+    expect(await engine.claimOne()).toMatchObject({ chunkId: lease.chunkId, suspect: true });
   });
 });
 

@@ -1,0 +1,191 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { LeaseLost } from '../../src/errors.js';
+import { succeeded } from '../../src/jobs/task-handler.js';
+import { claimSql } from '../../src/workers/claim.sql.js';
+import { TestApp, type TestHandler } from '../support/app.js';
+import { LEASE_MS, positionsOf, recorded, TestEngine } from '../support/engine.js';
+import { single } from '../support/handlers.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** Orders of events that break the obvious design, each one forced. */
+
+let engine: TestEngine;
+let app: TestApp | undefined;
+beforeAll(async () => {
+  engine = await TestEngine.start();
+});
+afterEach(async () => {
+  await app?.stop();
+  app = undefined;
+  await engine.sql.query('DELETE FROM task_chunks; DELETE FROM turns');
+});
+afterAll(() => engine.stop());
+
+/** Holds the job's row, lets both begin in this order, each waiting for the row, and then lets go of it. */
+async function inThisOrder<A, B>(job: string, first: () => Promise<A>, second: () => Promise<B>) {
+  const holder = await engine.sql.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT 1 FROM job_statuses WHERE id = $1 FOR UPDATE', [job]);
+  const one = first().catch((error: unknown) => error);
+  await engine.someoneWaits(1);
+  const two = second().catch((error: unknown) => error);
+  await engine.someoneWaits(2);
+  await holder.query('COMMIT');
+  holder.release();
+  return Promise.all([one, two]);
+}
+
+describe('a kill and the last record of a job, at the same moment', () => {
+  it('the record first: the job is completed, and the kill says that it came too late', async () => {
+    const job = await engine.submit(3);
+    const lease = await engine.claimOne();
+    const [finished, killed] = await inThisOrder(
+      job,
+      () => engine.chunks.finish(lease, recorded([0, 1, 2]), []),
+      () => engine.control.kill(job),
+    );
+    expect([finished, killed]).toEqual([null, false]);
+    expect(await engine.counts(job)).toMatchObject({ status: 'completed', progress: 3, results: 3 });
+  });
+
+  it('the kill first: the job is killed, and the record changes nothing and says so', async () => {
+    const job = await engine.submit(3);
+    const lease = await engine.claimOne();
+    const [killed, finished] = await inThisOrder(
+      job,
+      () => engine.control.kill(job),
+      () => engine.chunks.finish(lease, recorded([0, 1, 2]), []),
+    );
+    expect(killed).toBe(true);
+    expect(finished).toBeInstanceOf(LeaseLost);
+    expect(await engine.counts(job)).toMatchObject({ status: 'killed', progress: 0, results: 0 });
+  });
+});
+
+describe('two workers', () => {
+  it('that record chunks of the same two jobs, each in the order of its own, never wait for each other', async () => {
+    const jobs = [await engine.submit(200), await engine.submit(200)];
+    const leases = await engine.claim({ places: 400, chunks: 40 });
+    const [left, right] = jobs.map((job) => leases.filter((lease) => lease.jobId === job));
+    const record = async (list: typeof leases) => {
+      for (const lease of list) await engine.chunks.finish(lease, recorded(positionsOf(lease)), []);
+    };
+    const half = <T>(list: readonly T[], at: 0 | 1): T[] => list.filter((_, n) => n % 2 === at);
+    const turns = (one: typeof leases, other: typeof leases) => one.flatMap((lease, n) => [lease, other[n]!]);
+    await Promise.all([
+      record(turns(half(left!, 0), half(right!, 0))),
+      record(turns(half(right!, 1), half(left!, 1))),
+    ]);
+    for (const job of jobs)
+      expect(await engine.counts(job)).toMatchObject({ status: 'completed', progress: 200, results: 200 });
+  });
+});
+
+async function start(handler: TestHandler, env: Record<string, string> = {}) {
+  app = await TestApp.start(engine.database.url, {
+    env: { DRAIN_SECONDS: '0', ...env },
+    handlers: [handler],
+  });
+  return app;
+}
+
+const ended = (job: string) =>
+  waitFor(async () => (await engine.counts(job)).status !== 'working' && engine.counts(job), {
+    timeoutMs: 15_000,
+    what: 'the job to end',
+  });
+
+const resultsOf = async (job: string) =>
+  (await engine.sql.query('SELECT result FROM job_results WHERE job_id = $1', [job])).rows as object[];
+
+describe('a handler', () => {
+  it('that ignores its signal, and whose lease is stolen in mid-run, changes nothing when it returns', async () => {
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (letGo = resolve));
+    let deaf: Promise<void> = Promise.resolve();
+    let calls = 0;
+    await start(
+      single(async () => {
+        calls += 1;
+        if (calls === 1) {
+          deaf = gate;
+          await gate;
+          return succeeded('the old holder');
+        }
+        return succeeded('the new holder');
+      }),
+    );
+    const job = await engine.submit(1);
+    await waitFor(() => calls === 1);
+    await waitFor(async () => {
+      await engine.sql.query('UPDATE task_chunks SET lease_expires_at = clock_timestamp()');
+      return (await engine.chunks.rescue()) === 1;
+    });
+    const end = await ended(job);
+    letGo();
+    await deaf;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await resultsOf(job)).toEqual([{ result: 'the new holder' }]);
+    expect(await engine.counts(job)).toEqual(end);
+  });
+
+  it('that blocks the event loop for longer than the lease has lost it, and the task runs again', async () => {
+    let calls = 0;
+    // Open, so that the query is written before the loop is blocked; a pool would write it a tick later.
+    const elsewhere = await engine.sql.connect();
+    await start(
+      single(() => {
+        calls += 1;
+        if (calls > 1) return succeeded('the second run');
+        // Postgres goes on without us: the lease runs out and a sweeper elsewhere takes the chunk.
+        elsewhere
+          .query(
+            `SELECT pg_sleep(2.2);
+             UPDATE task_chunks SET state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL,
+                                    worker = NULL, slots = NULL, alone = false, suspect = true
+              WHERE lease_expires_at <= clock_timestamp()`,
+          )
+          .catch(() => undefined);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_800);
+        return succeeded('the first run');
+      }),
+      { LEASE_SECONDS: '2' },
+    );
+    const job = await engine.submit(1);
+    expect(await ended(job)).toMatchObject({ status: 'completed', progress: 1, results: 1 });
+    expect(calls).toBe(2);
+    elsewhere.release();
+    expect(await resultsOf(job)).toEqual([{ result: 'the second run' }]);
+  });
+});
+
+describe('a claim', () => {
+  it('does not walk over 100,000 chunks that wait for their retry', async () => {
+    const job = await engine.submit(20);
+    await engine.sql.query(
+      `INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
+       SELECT job_id, account_id, type, 100, n, 1, '[1]', 'waiting', clock_timestamp() + interval '1 hour'
+         FROM (SELECT * FROM task_chunks WHERE job_id = $1 LIMIT 1) AS c, generate_series(100, 100099) AS n`,
+      [job],
+    );
+    await engine.sql.query('ANALYZE task_chunks');
+    const client = await engine.sql.connect();
+    await client.query('BEGIN');
+    const claim = claimSql({
+      worker: 'test',
+      types: [
+        { type: 'test.task', taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit: null },
+      ],
+      ...{ places: 100, lanes: 4, chunks: 16, leaseMs: LEASE_MS, accountLimit: null },
+    });
+    const claimed = await client.query({ text: claim.text, values: claim.values });
+    const { rows } = await client.query<{ rows: number }>(
+      `SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS rows FROM pg_stat_xact_user_tables
+        WHERE relname = 'task_chunks'`,
+    );
+    await client.query('ROLLBACK');
+    client.release();
+    expect(claimed.rowCount).toBe(2);
+    expect(rows[0]!.rows).toBeLessThan(100);
+  });
+});
