@@ -24,14 +24,16 @@ let user: TestUser;
 beforeAll(async () => {
   database = await createTestDatabase();
   app = await TestApp.start(database.url, { env: { ENVELOPE: 'job_status', MAX_WORKING_JOBS: '2' } });
-  user = await app.addUser();
 });
 afterAll(async () => {
   await app.stop();
   await database.drop();
 });
+/** An account of its own for each test: its jobs and tickets are all that it sees. */
+let accounts = 0;
 beforeEach(async () => {
-  await app.prisma.$executeRaw`TRUNCATE job_statuses, task_chunks, job_results, tickets RESTART IDENTITY`;
+  accounts += 1;
+  user = await app.addUser(`agent${accounts}@example.com`, `account${accounts}`);
 });
 
 const client = (options: Partial<zendesk.ZendeskClientOptions> = {}) =>
