@@ -78,3 +78,11 @@ export class LeaseLost extends Error {
 export class StartError extends Error {
   override readonly name: string = 'StartError';
 }
+
+/** The words of whatever was thrown. Connecting to a name of several addresses fails with several errors and no message of its own. */
+export function messageOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return String(error);
+  if ('message' in error && typeof error.message === 'string' && error.message !== '') return error.message;
+  if ('errors' in error && Array.isArray(error.errors)) return error.errors.map(messageOf).join('; ');
+  return 'an error without words';
+}

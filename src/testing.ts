@@ -6,7 +6,6 @@ import { PrismaClient } from './database/generated/client.js';
 import { startEmbeddedPostgres } from './database/embedded-postgres.js';
 import { migrate } from './database/migrate.js';
 import {
-  failed,
   handlerOptions,
   type BatchContext,
   type TaskContext,
@@ -16,6 +15,7 @@ import {
   type TaskTransaction,
 } from './jobs/task-handler.js';
 import { isBatchHandler } from './jobs/task-types.js';
+import { thrownOutcome, toOutcome } from './workers/outcome.js';
 
 /** What the author of a task handler imports from `tally/testing`: a handler run against a real database. */
 
@@ -85,9 +85,9 @@ export async function runHandler(
 
 async function outcomeOf(run: () => Promise<TaskOutcome> | TaskOutcome): Promise<TaskOutcome> {
   try {
-    return await run();
+    return toOutcome(await run());
   } catch (error) {
-    return failed('HandlerError', error instanceof Error ? error.message : String(error), { retry: true });
+    return thrownOutcome(error);
   }
 }
 

@@ -8,7 +8,7 @@ import { ConfigError, parseConfig } from './config/config.js';
 import { openDatabase } from './database/open-database.js';
 import { PrismaService } from './database/prisma.service.js';
 import { DatabaseStartError } from './database/start-error.js';
-import { DomainError } from './errors.js';
+import { messageOf, DomainError } from './errors.js';
 import { isDatabaseAway } from './sql-errors.js';
 
 const USAGE = `Users of the API, their accounts and their tokens.
@@ -105,7 +105,7 @@ function sentenceOf(error: unknown): string {
     return error.message;
   if (isDatabaseAway(error)) return 'The database cannot be reached';
   // Prisma puts a call site before what went wrong.
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return message.trim().split('\n').at(-1) ?? message;
 }
 

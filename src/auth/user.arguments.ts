@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { DEFAULT_ACCOUNT } from './bootstrap.js';
 import { emailSchema, roleSchema, subdomainSchema } from './user.schemas.js';
+import { messageOf } from '../errors.js';
 
 const options = {
   account: { type: 'string' },
@@ -70,6 +71,6 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
 }

@@ -8,7 +8,8 @@ import { isPostmaster } from './embedded/postmaster.js';
 import { Presence, TALLY } from './embedded/presence.js';
 import { type Server, type ServerOptions, takeServer, urlOf } from './embedded/server.js';
 import { shutDown } from './embedded/shutdown.js';
-import { hasCode, messageOf } from './start-error.js';
+import { hasCode } from './start-error.js';
+import { messageOf } from '../errors.js';
 
 const DATABASE = 'tally';
 const ATTEMPTS = 3;

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { createEngine, listFor, type Migration } from './schema-engine.js';
-import { DatabaseStartError, messageOf } from './start-error.js';
+import { DatabaseStartError } from './start-error.js';
+import { messageOf } from '../errors.js';
 
 /** prisma/migrations of the package, as far from src/database as from dist/database. */
 export const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));

@@ -3,7 +3,8 @@ import pg from 'pg';
 import type { Config } from '../config/config.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from './migrate.js';
-import { DatabaseStartError, hasCode, messageOf } from './start-error.js';
+import { DatabaseStartError, hasCode } from './start-error.js';
+import { messageOf } from '../errors.js';
 
 /** A database that answers and has the newest tables. */
 export interface OpenDatabase {

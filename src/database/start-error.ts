@@ -18,11 +18,3 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
     codes.includes(error.code)
   );
 }
-
-/** The words of an error. Connecting to a name of several addresses fails with several errors and no message of its own. */
-export function messageOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return String(error);
-  if ('message' in error && typeof error.message === 'string' && error.message !== '') return error.message;
-  if ('errors' in error && Array.isArray(error.errors)) return error.errors.map(messageOf).join('; ');
-  return 'an error without words';
-}

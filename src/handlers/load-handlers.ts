@@ -2,7 +2,7 @@ import { readdir, realpath } from 'node:fs/promises';
 import { register } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { StartError } from '../errors.js';
+import { messageOf, StartError } from '../errors.js';
 import { handlerOptions, type TaskHandlerClass } from '../jobs/task-handler.js';
 
 /**
@@ -43,5 +43,4 @@ async function loadModule(path: string): Promise<TaskHandlerClass[]> {
 const isHandler = (value: unknown): value is TaskHandlerClass =>
   typeof value === 'function' && handlerOptions(value) !== undefined;
 
-const sentenceOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+const sentenceOf = (error: unknown): string => messageOf(error).split('\n')[0] ?? '';

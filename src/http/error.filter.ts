@@ -1,7 +1,7 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isDatabaseAway } from '../sql-errors.js';
-import { DomainError, type ErrorWord } from '../errors.js';
+import { messageOf, DomainError, type ErrorWord } from '../errors.js';
 import { bodyError, bodyTooLarge } from './streamed-body.js';
 
 /** The one place that knows which status code an error's word has. */
@@ -110,5 +110,4 @@ function fromFramework(thrown: unknown, request: FastifyRequest): DomainError | 
   }
 }
 
-const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 const pathOf = (request: FastifyRequest): string => request.url.split('?')[0] ?? '';

