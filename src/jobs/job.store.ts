@@ -142,6 +142,24 @@ export class JobStore {
     return ids.flatMap((id) => byId.get(id) ?? []);
   }
 
+  /**
+   * How much `statusMany` would read: the bytes of the inline results of each job, by its id. The length of a stored text is
+   * known without reading it.
+   */
+  async inlineBytes(
+    accountId: number,
+    ids: readonly string[],
+    resultsMax: number,
+  ): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.prisma.$queryRaw<{ id: string; bytes: number }[]>`
+      SELECT j.id::text, inline.bytes::float8 AS bytes
+        FROM job_statuses j CROSS JOIN LATERAL (
+               SELECT coalesce(sum(octet_length(r.result::text)), 0) AS bytes
+                 FROM (SELECT result FROM job_results WHERE job_id = j.id ORDER BY index LIMIT ${resultsMax}) r) AS inline
+       WHERE j.id = ANY(${ids}::uuid[]) AND j.account_id = ${accountId} AND j.progress > 0`;
+    return new Map(rows.map(({ id, bytes }) => [id, bytes]));
+  }
+
   /** As `status`, less the results: a look at one row. */
   async head(accountId: number, id: string): Promise<StatusHead | null> {
     const [head] = await this.#heads(Prisma.sql`j.id = ${id}::uuid AND j.account_id = ${accountId}`);

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
-import { invalid, notFound } from '../errors.js';
+import { DomainError, invalid, notFound } from '../errors.js';
 import type { Page, PageRequest } from '../http/paging.js';
 import { parseJobId } from './job.js';
 import type { JobFilter } from './job.schemas.js';
@@ -10,6 +10,9 @@ import { JobStore, type JobRow, type KeptJob, type StatusRow } from './job.store
 type Settings = Pick<Config, 'RESULTS_INLINE_MAX' | 'RETENTION_HOURS'>;
 
 const HOUR_MS = 3_600_000;
+
+/** Bytes of the results of several jobs in one answer, at most: as many as those of a single job may have. */
+const MANY_BYTES_MAX = 64 * 1024 * 1024;
 
 /** What can be asked about jobs. */
 @Injectable()
@@ -28,11 +31,31 @@ export class JobsService {
     return row;
   }
 
-  /** In the order asked; what the account does not have is left out. */
+  /**
+   * In the order asked; what the account does not have is left out.
+   * @throws DomainError TooManyValues: their results are more than one answer should hold; fewer may be asked for
+   */
   async statusMany(caller: Principal, ids: readonly string[]): Promise<StatusRow[]> {
     const parsed = ids.flatMap((id) => parseJobId(id.trim()) ?? []);
     if (parsed.length === 0) return [];
-    return this.store.statusMany(caller.accountId, parsed, this.settings.RESULTS_INLINE_MAX);
+    const max = this.settings.RESULTS_INLINE_MAX;
+    if (parsed.length > 1) await this.#refuseTooMuch(caller, parsed, max);
+    return this.store.statusMany(caller.accountId, parsed, max);
+  }
+
+  /** A hundred jobs of a thousand results of 64 KiB would be 6 GiB in this process. */
+  async #refuseTooMuch(caller: Principal, ids: readonly string[], resultsMax: number): Promise<void> {
+    const bytesOf = await this.store.inlineBytes(caller.accountId, ids, resultsMax);
+    let bytes = 0;
+    for (const [at, id] of ids.entries()) {
+      bytes += bytesOf.get(id) ?? 0;
+      if (at > 0 && bytes > MANY_BYTES_MAX)
+        throw new DomainError(
+          'TooManyValues',
+          `Expected ids of jobs with at most ${MANY_BYTES_MAX} bytes of results in all: ask for the first ${at} alone`,
+          { extra: { max_count: at } },
+        );
+    }
   }
 
   /** @throws DomainError RecordNotFound */

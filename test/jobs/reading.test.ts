@@ -12,6 +12,8 @@ import {
   type Served,
 } from '../http/http-support.js';
 
+import { bigJob } from './results-support.js';
+
 const SHOW_MANY = '/api/v2/job_statuses/show_many.json';
 const NO_JOB = '0'.repeat(32);
 
@@ -165,6 +167,16 @@ describe('show_many', () => {
     const answer = await get(`${SHOW_MANY}?ids=${Array(101).fill(three[0]).join(',')}`);
     expectError(answer, 400, 'TooManyValues');
     expect(answer.body.max_count).toBe(100);
+  });
+
+  test('is refused when all results together are more than an answer should hold', async () => {
+    const [large, small] = [await bigJob(served, 650, { padding: 60_000 }), await bigJob(served, 10)];
+    const many = (...ids: string[]) => get(`${SHOW_MANY}?ids=${ids.join(',')}`);
+    expect((await many(large)).body.job_statuses[0].results).toHaveLength(650);
+    expect((await many(small, large)).status).toBe(200);
+    const refused = await many(small, large, large, small);
+    expectError(refused, 400, 'TooManyValues');
+    expect(refused.body.max_count).toBe(2);
   });
 
   test.each(['', '?ids=', '?ids', '?ids=a&ids=b', '?ids=%00'])('refuses %j', async (query) => {

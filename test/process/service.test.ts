@@ -144,7 +144,7 @@ describe('a start', () => {
     const first = await start(env);
     const password = await waitFor(() => /password: (\S+)/.exec(first.output)?.[1]);
     const authorization = `Basic ${Buffer.from(`${ADMIN.email}:${password}`).toString('base64')}`;
-    const submitted = await fetch(`${first.origin}/api/v2/jobs.json`, {
+    const submitted = await first.fetch('/api/v2/jobs.json', {
       method: 'POST',
       headers: { authorization, 'content-type': 'application/json' },
       body: JSON.stringify({ type: 'demo.sleep', tasks: [{ ms: 1 }] }),
@@ -156,7 +156,7 @@ describe('a start', () => {
     const second = await start(env);
     expect(second.output).not.toMatch(/password:/);
     const status = await waitFor(async () => {
-      const answer = await fetch(second.origin + pathOf(url), { headers: { authorization } });
+      const answer = await second.fetch(pathOf(url), { headers: { authorization } });
       const body = (await answer.json()) as { status: string };
       return body.status === 'completed' && body;
     });
@@ -165,7 +165,7 @@ describe('a start', () => {
     // Killed hard, with its Postgres left running: the third start takes that over.
     await second.stop('SIGKILL');
     const third = await start(env);
-    const answer = await fetch(third.origin + pathOf(url), { headers: { authorization } });
+    const answer = await third.fetch(pathOf(url), { headers: { authorization } });
     expect(await answer.json()).toMatchObject({ status: 'completed' });
     expect(await third.stop()).toBe(0);
   }, 90_000);

@@ -43,6 +43,17 @@ export class ApiContract {
     this.#paths = new Map(Object.keys(document.paths).map((path) => [routeOf(path), path]));
   }
 
+  /** What the router would say of a path, as far as it is documented. */
+  routeOf(path: string): string | undefined {
+    const asked = path.replace(/\?.*$/, '').replace(/^(\/api\/.*)\.json$/, '$1');
+    const routes = [...this.#paths.keys()].filter((route) => {
+      const pattern = route.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+');
+      return new RegExp(`^${pattern}$`).test(asked);
+    });
+    // `/tickets/create_many` rather than `/tickets/:id`.
+    return routes.find((route) => !route.includes(':')) ?? routes[0];
+  }
+
   /** @returns what is wrong with the answer; null when it is as documented */
   problemOf(answer: GivenAnswer): string | null {
     const path = answer.route === undefined ? undefined : this.#paths.get(answer.route);

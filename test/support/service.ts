@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { ApiContract, type ApiDocument } from './contract.js';
 import { waitFor } from './wait-for.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -10,9 +11,13 @@ export const ADMIN = { email: 'admin@example.com', password: 'correct horse' };
 
 const AUTHORIZATION = `Basic ${Buffer.from(`${ADMIN.email}:${ADMIN.password}`).toString('base64')}`;
 
-/** The service as a process of its own: `node dist/main.js`, as `npm start` runs it. */
+/**
+ * The service as a process of its own: `node dist/main.js`, as `npm start` runs it. Each answer that it is asked for here is held
+ * against the OpenAPI document that it gives of itself.
+ */
 export class Service {
   output = '';
+  #contract: ApiContract | undefined;
 
   private constructor(
     readonly child: ChildProcess,
@@ -74,7 +79,7 @@ export class Service {
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into many shapes
   async json(method: string, path: string, body?: unknown): Promise<any> {
-    const response = await fetch(path.startsWith('http') ? path : this.origin + path, {
+    const response = await this.fetch(path, {
       method,
       headers: {
         authorization: AUTHORIZATION,
@@ -83,6 +88,24 @@ export class Service {
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     return response.json();
+  }
+
+  /** @throws Error an answer that is not as documented */
+  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const url = new URL(path, this.origin);
+    this.#contract ??= new ApiContract(
+      (await (await fetch(`${this.origin}/openapi.json`)).json()) as ApiDocument,
+    );
+    const response = await fetch(url, init);
+    const problem = this.#contract.problemOf({
+      method: init.method ?? 'GET',
+      route: this.#contract.routeOf(url.pathname),
+      status: response.status,
+      header: (name) => response.headers.get(name) ?? undefined,
+      body: await response.clone().text(),
+    });
+    if (problem !== null) throw new Error(`${init.method ?? 'GET'} ${path} → ${response.status}: ${problem}`);
+    return response;
   }
 }
 
