@@ -188,7 +188,7 @@ export class RowCheck {
     for (const job of model.jobs) this.#names.set(job.id, job.no);
     const is = linesOfRows(rows, this.#names);
     const mustBe = linesOfModel(model, this.accounts);
-    // The bare comparison first: the one that tells the difference takes a hundred times as long.
+    // The bare comparison first, here and below: the one that tells the difference takes a hundred times as long.
     if (is.join('\n') !== mustBe.join('\n')) expect(is).toEqual(mustBe);
     for (const job of rows.jobs) this.#checkJob(job, rows);
     for (const job of model.jobs) this.#checkChunks(job, rows);
@@ -201,11 +201,15 @@ export class RowCheck {
 
   #checkJob(job: JobRow, rows: Rows): void {
     const results = rows.results.filter((result) => result.job === job.id);
-    expect([job.progress, job.failed]).toEqual([results.length, results.filter((r) => !r.success).length]);
-    expect(job.version).toBeGreaterThanOrEqual(this.#versions.get(job.id) ?? 1);
+    const failures = results.filter((result) => !result.success).length;
+    if (job.progress !== results.length || job.failed !== failures)
+      expect([job.progress, job.failed]).toEqual([results.length, failures]);
+    const before = this.#versions.get(job.id) ?? 1;
+    if (job.version < before) expect(job.version).toBeGreaterThanOrEqual(before);
     this.#versions.set(job.id, job.version);
     if (job.status !== 'working') {
-      expect(job.whole).toBe(this.#ended.get(job.id) ?? job.whole);
+      const ended = this.#ended.get(job.id) ?? job.whole;
+      if (job.whole !== ended) expect(job.whole).toBe(ended);
       this.#ended.set(job.id, job.whole);
     }
     const recorded = new Set(results.map((result) => result.index));
@@ -221,12 +225,14 @@ export class RowCheck {
   #checkChunks(job: Job, rows: Rows): void {
     for (const chunk of job.chunks) {
       const row = rows.chunks.find((one) => one.job === job.id && one.positions[0] === chunk.positions[0])!;
-      expect(row.id).toBe(chunk.id ?? row.id);
-      chunk.id = row.id;
+      chunk.id ??= row.id;
+      if (row.id !== chunk.id) expect(row.id).toBe(chunk.id);
       if (!chunk.held) continue;
-      if (chunk.held.isExpired) expect(row.endsMs).toBeLessThan(rows.clockMs);
+      const { isExpired, endsAfterMs } = chunk.held;
+      const endsMs = row.endsMs ?? NaN;
       // Postgres rounds the times of leases to milliseconds.
-      else expect(row.endsMs).toBeGreaterThanOrEqual(chunk.held.endsAfterMs - 1);
+      const isRight = isExpired ? endsMs < rows.clockMs : endsMs >= endsAfterMs - 1;
+      if (!isRight) expect({ isExpired, endsMs }).toEqual({ isExpired, endsMs: endsAfterMs });
     }
   }
 }
