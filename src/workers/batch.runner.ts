@@ -129,8 +129,9 @@ export class BatchRunner {
           settlement.buffer.takeMessageOf(work.settlement.buffer);
           work.isEnding = ends;
           const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
-          await work.store.recordWithCommit(lane, work.ref, settlement.takeResults(), end);
-          return { settlement, rest, ends };
+          const recorded = settlement.takeResults();
+          await work.store.recordWithCommit(lane, work.ref, recorded, end);
+          return { settlement, rest, ends, count: recorded.count };
         })
         .finally(() => {
           this.#lane = null;
@@ -138,6 +139,7 @@ export class BatchRunner {
         }),
     );
     if (!done) return false;
+    if (done.count > 0) work.noteProgress();
     work.settlement.adoptRetries(done.settlement);
     if (done.rest.length > 0) this.#steps.push(done.rest);
     return done.ends;

@@ -78,6 +78,11 @@ export class ChunkWork implements ChunkVoice {
     return this.#hasProgress;
   }
 
+  /** Results were committed under this lease, by whoever wrote them. */
+  noteProgress(): void {
+    this.#hasProgress = true;
+  }
+
   get isWriting(): boolean {
     return this.#writes > 0;
   }

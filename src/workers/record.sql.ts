@@ -137,7 +137,7 @@ export const finishSql = (
   WITH lease AS (
     DELETE FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid
-    RETURNING leased_at, lease_id, lease_expires_at, worker, slots, account_id, type, priority
+    RETURNING leased_at, lease_id, lease_expires_at, worker, slots, alone, account_id, type, priority
   ), recorded AS (${insertResults(ref, recorded)}
   ), counted AS (${COUNTED}
   ), successors AS (${insertSuccessors(ref, successors)}
@@ -148,14 +148,15 @@ export const finishSql = (
 const insertSuccessors = (ref: LeaseRef, successors: readonly Successor[]): Prisma.Sql => Prisma.sql`
   INSERT INTO task_chunks
     (job_id, account_id, type, priority, first_position, size, positions, tasks, attempt, suspect, crashes, survived,
-     state, visible_at, lease_id, leased_at, lease_expires_at, worker, slots)
+     state, visible_at, lease_id, leased_at, lease_expires_at, worker, slots, alone)
   SELECT ${ref.jobId}::uuid, lease.account_id, lease.type, lease.priority, s.positions[1], cardinality(s.positions),
          s.positions, s.tasks, s.attempt, s.suspect, s.crashes, s.survived,
          CASE WHEN s."keepsLease" THEN 'leased' WHEN s."delayMs" > 0 THEN 'waiting' ELSE 'ready' END,
          CASE WHEN s."delayMs" > 0 THEN clock_timestamp() + s."delayMs" * interval '1 millisecond' END,
          CASE WHEN s."keepsLease" THEN lease.lease_id END, CASE WHEN s."keepsLease" THEN lease.leased_at END,
          CASE WHEN s."keepsLease" THEN lease.lease_expires_at END, CASE WHEN s."keepsLease" THEN lease.worker END,
-         CASE WHEN s."keepsLease" THEN least(lease.slots, cardinality(s.positions)) END
+         CASE WHEN s."keepsLease" THEN least(lease.slots, cardinality(s.positions)) END,
+         s."keepsLease" IS TRUE AND s.suspect AND lease.alone
     FROM lease, json_to_recordset(${JSON.stringify(successors)}::json)
       AS s (positions int[], tasks json, attempt smallint, suspect boolean, crashes smallint, survived smallint,
             "delayMs" int, "keepsLease" boolean)

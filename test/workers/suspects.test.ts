@@ -1,6 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { LeaseLost } from '../../src/errors.js';
+import { succeeded } from '../../src/jobs/task-handler.js';
+import { BatchRunner } from '../../src/workers/batch.runner.js';
+import { ChunkWork } from '../../src/workers/chunk.work.js';
 import type { Lease } from '../../src/workers/lease.sql.js';
+import { Places } from '../../src/workers/places.js';
 import { CRASHES_MAX, isCondemned, isLone, partsOf } from '../../src/workers/suspicion.js';
 import { Solitude } from '../../src/workers/solitude.js';
 import { LEASE_MS, positionsOf, recorded, successor, TestEngine } from '../support/engine.js';
@@ -41,6 +46,25 @@ describe('a chunk whose lease has run out', () => {
     const job = await engine.submit(5);
     await engine.chunks.finish(await engine.claimOne(), recorded([]), [successor([0, 1, 2, 3, 4])]);
     expect(await engine.chunkRows(job)).toMatchObject([{ state: 'ready', suspect: false }]);
+  });
+
+  it('is none any more when a transaction has recorded something, also what is handed back of it then', async () => {
+    const job = await engine.submit(3);
+    await engine.expire(await engine.claimOne());
+    const lease = await engine.claimOne();
+    const handler = {
+      run: () => {
+        runner.yield();
+        return succeeded(null);
+      },
+    };
+    const type = { type: 'test.task', task: z.unknown(), transaction: true, handler };
+    const work = new ChunkWork(lease, type, engine.chunks, LEASE_MS, new Set());
+    const runner = new BatchRunner(work, new Places(1), engine.lanes, LEASE_MS);
+    expect(await runner.run()).toBe(false);
+    await work.finish(() => work.handBack(work.takeRest(), 1));
+    expect(await engine.counts(job)).toMatchObject({ progress: 1 });
+    expect(await engine.chunkRows(job)).toMatchObject([{ positions: [1, 2], suspect: false }]);
   });
 });
 
@@ -88,6 +112,17 @@ describe('a suspect of one task', () => {
     const leases = taken.filter((lease): lease is Lease => lease !== null);
     expect(new Set(leases.map((lease) => lease.leaseId)).size).toBe(leases.length);
     expect(leases.length).toBeGreaterThan(0);
+  });
+
+  it('still runs alone when its worker drains: it keeps the lease, and a crash then counts', async () => {
+    const job = await loneSuspect();
+    const lease = (await engine.claimSuspect())!;
+    const kept = await engine.chunks.finish(lease, recorded([]), [
+      successor([0], { suspect: true, keepsLease: true }),
+    ]);
+    expect(await engine.chunkRows(job)).toMatchObject([{ state: 'leased', suspect: true, alone: true }]);
+    await engine.expire({ ...lease, chunkId: kept! });
+    expect(await engine.chunkRows(job)).toMatchObject([{ state: 'ready', crashes: 1, survived: 0 }]);
   });
 
   it('of a job with an order waits for its turn', async () => {
