@@ -34,8 +34,8 @@ export class Stage {
   /** The numbers of the tasks in the order in which they began. */
   readonly begun: number[] = [];
   aborted = 0;
-  #release: () => void = () => undefined;
-  #released = new Promise<void>((resolve) => (this.#release = resolve));
+  readonly #free = new Set<string>();
+  readonly #letGo = new EventTarget();
 
   readonly handler: TestHandler = {
     options: {
@@ -54,21 +54,27 @@ export class Stage {
   async #run(task: StagedTask, context: TaskContext): Promise<TaskOutcome> {
     this.begun.push(task.n);
     if (task.says !== undefined) context.message(task.says);
-    if (task.waits) await Promise.race([this.#released, this.#abortOf(context.signal)]);
+    if (task.waits && !this.#free.has(context.jobId)) await this.#end(context);
     if (task.fails !== undefined) return failed(task.fails, `Task ${task.n} did not work`);
     if (task.isBusy) return failed('Busy', 'Come back in an hour', { retryInSeconds: 3_600 });
     return succeeded({ n: task.n });
   }
 
-  async #abortOf(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-    this.aborted += 1;
+  /** Until the job is let go or the task is aborted. */
+  async #end({ jobId, signal }: TaskContext): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#letGo.addEventListener(jobId, () => resolve());
+      signal.addEventListener('abort', () => {
+        this.aborted += 1;
+        resolve();
+      });
+    });
   }
 
-  /** Lets go all tasks that wait; those that come later wait again. */
-  letGo(): void {
-    this.#release();
-    this.#released = new Promise<void>((resolve) => (this.#release = resolve));
+  /** No task of this job waits any longer, whether it has begun or not. */
+  letGo(jobId: string): void {
+    this.#free.add(jobId);
+    this.#letGo.dispatchEvent(new Event(jobId));
   }
 }
 

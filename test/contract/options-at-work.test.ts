@@ -16,14 +16,14 @@ const results = async (id: string) => (await scene.get(jobPath(id, 'results'))).
 
 describe('what a submission asks for is done', () => {
   test('priority: the job with the higher one begins first', async () => {
+    const begun = scene.stage.begun.length;
     const blocker = await scene.submit(numbered(20, { waits: true }));
-    await waitFor(async () => (await scene.job(blocker)).counts.running === 20);
-    const before = scene.stage.begun.length;
+    await waitFor(() => scene.stage.begun.length === begun + 20);
     const low = await scene.submit([{ n: 1 }], { priority: -1 });
     const high = await scene.submit([{ n: 2 }], { priority: 1 });
-    scene.stage.letGo();
+    scene.stage.letGo(blocker);
     for (const id of [blocker, low, high]) await scene.ended(id);
-    expect(scene.stage.begun.slice(before)).toEqual([2, 1]);
+    expect(scene.stage.begun.slice(begun + 20)).toEqual([2, 1]);
   });
 
   test('max_attempts: a task that keeps failing is tried so often', async () => {

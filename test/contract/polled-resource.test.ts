@@ -135,7 +135,7 @@ describe('the results', () => {
       },
       { everyMs: 1 },
     );
-    scene.stage.letGo();
+    scene.stage.letGo(id);
     check(await scene.ended(id));
     expect(last).toBe(301);
   });
@@ -147,7 +147,7 @@ describe('the results', () => {
     const { results } = await scene.status(id);
     const done = tasks.filter((task) => !task.waits).map(({ n }) => ({ n }));
     expect(results).toEqual(done);
-    scene.stage.letGo();
+    scene.stage.letGo(id);
     expect((await scene.ended(id)).results).toEqual(tasks.map(({ n }) => ({ n })));
   });
 
@@ -203,7 +203,7 @@ describe('polling', () => {
     const id = await scene.submit(numbered(1, { waits: true }));
     const held = poll(id, { prefer: 'wait=60' });
     await waitFor(async () => (await scene.job(id)).counts.running === 1);
-    scene.stage.letGo();
+    scene.stage.letGo(id);
     const { status, body, headers } = await held;
     expect([status, body.status]).toEqual([200, 'completed']);
     expect(headers.get('preference-applied')).toBe('wait=60');

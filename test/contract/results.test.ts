@@ -156,7 +156,7 @@ describe('the events of a job', () => {
     const job = await scene.submit([{ n: 0 }, { n: 1, waits: true }]);
     const stream = events(job);
     await scene.progress(job, 1);
-    scene.stage.letGo();
+    scene.stage.letGo(job);
     const { status, headers, text } = await stream;
     expect([status, headers.get('content-type')]).toEqual([200, 'text/event-stream']);
     expect(headers.has('retry-after')).toBe(false);
