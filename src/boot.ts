@@ -8,7 +8,7 @@ import { ensureFirstAdmin, type FirstAdmin } from './auth/bootstrap.js';
 import { parseConfig, type Config } from './config/config.js';
 import { openDatabase, type OpenDatabase } from './database/open-database.js';
 import { PrismaService } from './database/prisma.service.js';
-import { hasCode } from './database/start-error.js';
+import { codeOf } from './database/start-error.js';
 import { messageOf, StartError } from './errors.js';
 import { loadHandlers } from './handlers/load-handlers.js';
 import { fastifyAdapter, serveOnly } from './http/fastify.js';
@@ -75,10 +75,36 @@ async function start(config: Config, module: DynamicModule): Promise<NestFastify
     await app.get(WorkerService).start();
     app.get(CallbackDeliverer).start();
   }
-  await listen(app, config);
+  try {
+    await listen(app, config);
+  } catch (error) {
+    // Its connections would keep the embedded database running.
+    await close(app);
+    throw error;
+  }
   if (admin) printAdmin(admin);
   return app;
 }
+
+async function close(app: NestFastifyApplication): Promise<void> {
+  await Promise.all([
+    app.getHttpAdapter().getInstance().close(),
+    app.get(WorkerService).stop(),
+    app.get(CallbackDeliverer).stop(),
+  ]);
+  await app.close();
+}
+
+/** The variable that is to blame when an address cannot be listened at, by the code of the error. */
+const TO_BLAME: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'PORT',
+  EACCES: 'PORT',
+  EADDRNOTAVAIL: 'HOST',
+  EAFNOSUPPORT: 'HOST',
+  EAI_AGAIN: 'HOST',
+  EINVAL: 'HOST',
+  ENOTFOUND: 'HOST',
+};
 
 async function listen(app: NestFastifyApplication, config: Config): Promise<void> {
   const isWorker = config.ROLE === 'worker';
@@ -89,8 +115,9 @@ async function listen(app: NestFastifyApplication, config: Config): Promise<void
     log.log(`${what} at ${config.PUBLIC_URL ?? (await app.getUrl())}`);
   } catch (error) {
     const place = `${config.HOST}:${config.PORT}`;
-    if (!hasCode(error, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL')) throw error;
-    if (!isWorker) throw new StartError(`PORT: cannot listen at ${place}: ${messageOf(error)}`);
+    const variable = TO_BLAME[codeOf(error)];
+    if (variable === undefined) throw error;
+    if (!isWorker) throw new StartError(`${variable}: cannot listen at ${place}: ${messageOf(error)}`);
     log.warn(`no health checks are answered: cannot listen at ${place}: ${messageOf(error)}`);
   }
 }
@@ -111,14 +138,7 @@ function stopper(app: NestFastifyApplication | null, database: OpenDatabase) {
     isStopping = true;
     log.log(`${signal}: stopping`);
     try {
-      if (app) {
-        await Promise.all([
-          app.getHttpAdapter().getInstance().close(),
-          app.get(WorkerService).stop(),
-          app.get(CallbackDeliverer).stop(),
-        ]);
-        await app.close();
-      }
+      if (app) await close(app);
       await database.close();
       process.exit(0);
     } catch (error) {

@@ -102,6 +102,9 @@ const environment = z.object({
     .describe('whether demo.sleep and demo.fail may be submitted'),
 });
 
+/** Every variable of the environment that is read. */
+export const VARIABLES: readonly string[] = Object.keys(environment.shape);
+
 export type Config = Readonly<
   z.output<typeof environment> & {
     /** Whether PORT was given: a worker answers health checks only then. */
@@ -122,9 +125,7 @@ export class ConfigError extends StartError {
  * @throws ConfigError that names the variable, what was expected and what it was (never a secret's value)
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(
-    Object.keys(environment.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])),
-  );
+  const given = Object.fromEntries(VARIABLES.flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
   const parsed = environment.safeParse(given);
   if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {

@@ -8,13 +8,11 @@ export class DatabaseStartError extends StartError {
   override readonly name = 'DatabaseStartError';
 }
 
-/** Whether an error of Node or of Postgres carries one of these codes. */
-export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return (
-    typeof error === 'object' &&
-    error !== null &&
-    'code' in error &&
-    typeof error.code === 'string' &&
-    codes.includes(error.code)
-  );
+/** The code that an error of Node or of Postgres carries; empty: it has none. */
+export function codeOf(error: unknown): string {
+  const hasOne = typeof error === 'object' && error !== null && 'code' in error;
+  return hasOne && typeof error.code === 'string' ? error.code : '';
 }
+
+/** Whether an error of Node or of Postgres carries one of these codes. */
+export const hasCode = (error: unknown, ...codes: string[]): boolean => codes.includes(codeOf(error));

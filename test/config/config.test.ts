@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { ConfigError, parseConfig } from '../../src/config/config.js';
+import { ConfigError, parseConfig, VARIABLES } from '../../src/config/config.js';
 
 /** The one sentence that stops the start. */
 function complaintOf(env: Record<string, string>): string {
@@ -65,7 +65,7 @@ describe('the configuration', () => {
 });
 
 describe('a value that cannot be used is named with what was expected', () => {
-  test.each([
+  const refused: [string, string, string][] = [
     ['PORT', 'x', 'expected a whole number from 0 to 65535, got: x'],
     ['PORT', '65536', 'expected a whole number from 0 to 65535, got: 65536'],
     ['PORT', '80.5', 'expected a whole number'],
@@ -75,6 +75,14 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['ROLE', 'both', 'expected all, api or worker, got: both'],
     ['DEMO_TASKS', 'yes', 'expected true or false, got: yes'],
     ['LEASE_SECONDS', '1', 'expected a whole number from 2'],
+    ['LEASE_SECONDS', '3601', 'expected a whole number from 2 to 3600, got: 3601'],
+    ['DRAIN_SECONDS', '-1', 'expected a whole number from 0 to 3600, got: -1'],
+    ['ENVELOPE', 'ticket', 'expected none or job_status, got: ticket'],
+    ['ADMIN_PASSWORD', '7 chars', 'expected at least 8 characters'],
+    ['RESULTS_INLINE_MAX', '0', 'expected a whole number from 1 to 10000, got: 0'],
+    ['MAX_TASK_BYTES', '15', 'expected a whole number from 16 to 524288, got: 15'],
+    ['MAX_BODY_BYTES', '32MiB', 'expected a whole number from 1024 to 536870912, got: 32MiB'],
+    ['MAX_RUNNING_TASKS', 'all', 'expected a whole number from 0 to 1000000, got: all'],
     ['WORKER_CONCURRENCY', '0', 'expected a whole number from 1'],
     ['RETENTION_HOURS', '0', 'expected a whole number from 1 to 87600, got: 0'],
     ['RETENTION_HOURS', '87601', 'expected a whole number from 1 to 87600'],
@@ -99,11 +107,19 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['CALLBACK_SECRET', `whsec_${Buffer.alloc(65).toString('base64')}`, 'expected whsec_'],
     ['CALLBACK_SECRET', `whsec_${Buffer.alloc(32).toString('base64').slice(0, -1)}`, 'expected whsec_'],
     ['CALLBACK_SECRET', `whsec_${Buffer.alloc(24).toString('base64')} y`, 'expected whsec_'],
-  ])('%s=%s', (name, value, expected) => {
+  ];
+
+  test.each(refused)('%s=%s', (name, value, expected) => {
     const complaint = complaintOf({ [name]: value });
     expect(complaint).toContain(`${name}: `);
     expect(complaint).toContain(expected);
     expect(complaint.split('\n')).toHaveLength(1);
+  });
+
+  test('whichever variable it is, unless any text can be its value', () => {
+    // Whether there is such a place is found out at the start.
+    const places = ['HOST', 'DATA_DIR', 'HANDLERS'];
+    expect(new Set([...refused.map(([name]) => name), ...places])).toEqual(new Set(VARIABLES));
   });
 
   test('all of them at once', () => {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { findPostmaster } from '../../src/database/embedded/postmaster.js';
 import { createEmptyDatabase, createTestDatabase, type TestDatabase } from '../support/database.js';
 import { ADMIN, Service } from '../support/service.js';
 import { waitFor } from '../support/wait-for.js';
@@ -181,6 +182,19 @@ describe('a start', () => {
       'SELECT (SELECT count(*)::int FROM users) AS users, (SELECT count(*) - count(DISTINCT migration_name) FROM _prisma_migrations)::int AS twice',
     );
     expect(row).toEqual({ users: 1, twice: 0 });
+  }, 60_000);
+
+  it('that cannot listen says so, and stops the Postgres that it has started', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tally-start-'));
+    folders.push(folder);
+    const dataDir = join(folder, 'data');
+    // An address that no machine has.
+    const service = await Service.spawn({ DATA_DIR: dataDir, HOST: '203.0.113.9', DRAIN_SECONDS: '0' });
+    services.push(service);
+    expect(await service.exit()).toBe(1);
+    expect(service.output).toMatch(/^HOST: cannot listen at 203\.0\.113\.9:\d+: .*$/m);
+    expect(service.output).toContain('Embedded Postgres started');
+    expect(await findPostmaster(join(dataDir, 'postgres'))).toBeFalsy();
   }, 60_000);
 
   it('with a bad value stops with one sentence that names it', async () => {

@@ -50,7 +50,9 @@ export interface HomeOptions {
  * @throws DatabaseStartError
  */
 export async function findHome(options: HomeOptions): Promise<Home> {
-  await mkdir(options.dataDir, { recursive: true });
+  await mkdir(options.dataDir, { recursive: true }).catch((error: unknown) => {
+    throw new DatabaseStartError(`DATA_DIR: ${options.dataDir} cannot be made: ${messageOf(error)}`);
+  });
   const place = join(await realpath(options.dataDir), 'postgres');
   const data = await realpath(place).catch(() => undefined);
   const me = process.getuid?.();
