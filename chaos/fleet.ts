@@ -57,6 +57,10 @@ export class Fleet {
     this.#look();
   }
 
+  get ableWorkers(): number[] {
+    return this.#workers.flatMap(({ isAble, pid }) => (isAble && pid !== undefined ? [pid] : []));
+  }
+
   /** Waits until all of them are at work. */
   async ready(): Promise<void> {
     const byMs = Date.now() + START_MS;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Outages } from './outages.js';
+import { LANES } from '../src/database/lane.service.js';
 import { LEASE_SECONDS } from './schedule.js';
 import type { Verdict } from './verdict.js';
 
@@ -11,31 +12,35 @@ const HAND_BACK_MS = 1_000;
 const SLACK_MS = 150;
 const GIVE_UP_MS = 60_000;
 
-interface Leased {
+interface Chunk {
   readonly key: string;
   readonly jobId: string;
   readonly chunkId: string;
-  readonly worker: string;
-  readonly leaseId: string;
   readonly type: string;
+  readonly state: string;
+  readonly worker: string | null;
+  readonly leaseId: string | null;
   readonly pending: number;
+  /** Of one task: once taken back, it runs with nothing else in its process. */
+  readonly isSingle: boolean;
+  readonly isSuspect: boolean;
+  /** Whether its job runs: nobody is to claim what is paused or over. */
+  readonly runs: boolean;
 }
 
+/** A chunk whose worker has died. */
 interface Orphan {
-  readonly leased: Leased;
+  readonly chunk: Chunk;
   readonly diedAt: number;
-  isTakenBack: boolean;
+  /** Until it was taken back; null: it is not yet. */
+  takenBackMs: number | null;
+  /** Since then, while some worker had room for it. */
+  passedOverMs: number;
 }
 
 interface Leaver {
   readonly pid: number;
   readonly at: number;
-}
-
-interface Chunk extends Omit<Leased, 'worker' | 'leaseId'> {
-  readonly worker: string | null;
-  readonly leaseId: string | null;
-  readonly state: string;
 }
 
 /** Follows the leases of workers that died or were told to stop: how soon their tasks are in other hands. */
@@ -44,10 +49,13 @@ export class Leases {
   readonly #orphans = new Map<string, Orphan>();
   readonly #leavers = new Map<number, Leaver>();
 
+  #lookedAt = Date.now();
+
   /**
    * @param database times in which the database was disturbed
    * @param blocked times in which nobody could take anything: Postgres was down, or no worker able to work
    * @param places tasks that a worker runs at once
+   * @param ableWorkers pids of the workers that run and were not told to stop
    */
   constructor(
     private readonly sql: pg.Pool,
@@ -55,6 +63,7 @@ export class Leases {
     private readonly database: Outages,
     private readonly blocked: Outages,
     private readonly places: number,
+    private readonly ableWorkers: () => readonly number[],
   ) {}
 
   died(pid: number, at: number): void {
@@ -78,10 +87,10 @@ export class Leases {
     let chunks: Chunk[];
     try {
       const { rows } = await this.sql.query<Chunk>(
-        `SELECT c.job_id::text AS "jobId", c.id::text AS "chunkId", c.job_id || ' ' || c.id AS key, c.worker, c.state,
-                c.lease_id::text AS "leaseId", c.type, c.size - c.recorded AS pending
-           FROM task_chunks c JOIN job_statuses j ON j.id = c.job_id
-          WHERE j.status = 'working' AND NOT j.paused`,
+        `SELECT c.job_id || ' ' || c.id AS key, c.job_id::text AS "jobId", c.id::text AS "chunkId", c.type, c.state, c.worker,
+                c.lease_id::text AS "leaseId", c.size - c.recorded AS pending, c.size = 1 AS "isSingle",
+                c.suspect AS "isSuspect", j.status = 'working' AND NOT j.paused AS runs
+           FROM task_chunks c JOIN job_statuses j ON j.id = c.job_id WHERE c.state IN ('leased', 'ready')`,
       );
       chunks = rows;
     } catch {
@@ -89,8 +98,9 @@ export class Leases {
     }
     const now = Date.now();
     this.#adopt(chunks);
-    this.#follow(new Map(chunks.map((chunk) => [chunk.key, chunk])), now);
+    this.#follow(chunks, now);
     this.#seeOff(chunks, askedAt, now);
+    this.#lookedAt = now;
     // A claim that was on its way when the worker died commits within moments.
     for (const [pid, at] of this.#dead) if (now - at > PROMISE_MS) this.#dead.delete(pid);
   }
@@ -99,33 +109,57 @@ export class Leases {
   #adopt(chunks: readonly Chunk[]): void {
     for (const chunk of chunks) {
       const { worker, leaseId } = chunk;
-      if (worker === null || leaseId === null || this.#orphans.has(leaseId)) continue;
+      if (worker === null || leaseId === null || !chunk.runs || this.#orphans.has(leaseId)) continue;
       const diedAt = this.#dead.get(pidOf(worker));
       if (diedAt === undefined) continue;
-      this.#orphans.set(leaseId, { leased: { ...chunk, worker, leaseId }, diedAt, isTakenBack: false });
+      this.#orphans.set(leaseId, { chunk, diedAt, takenBackMs: null, passedOverMs: 0 });
     }
   }
 
-  #follow(chunks: ReadonlyMap<string, Chunk>, now: number): void {
+  #follow(chunks: readonly Chunk[], now: number): void {
+    const byKey = new Map(chunks.map((chunk) => [chunk.key, chunk]));
+    const hasRoom = !this.blocked.isNow && this.#hasRoom(chunks);
     for (const [leaseId, orphan] of this.#orphans) {
-      const chunk = chunks.get(orphan.leased.key);
+      const chunk = byKey.get(orphan.chunk.key);
       const ms = now - orphan.diedAt - this.blocked.within(orphan.diedAt, now);
-      const isHeld = chunk?.leaseId === leaseId;
-      if (!isHeld && !orphan.isTakenBack) {
-        orphan.isTakenBack = true;
+      if (chunk?.leaseId === leaseId && chunk.runs && ms < GIVE_UP_MS) continue;
+      if (orphan.takenBackMs === null) {
+        orphan.takenBackMs = ms;
         this.#judge(orphan, ms, 'from the death of a worker until its tasks are taken back');
-      }
-      if ((!isHeld && chunk?.state !== 'ready') || ms > GIVE_UP_MS) {
-        this.#judge(orphan, ms, 'from the death of a worker until its tasks begin again');
-        this.#orphans.delete(leaseId);
-      }
+      } else if (hasRoom) orphan.passedOverMs += now - this.#lookedAt;
+      const waits = chunk?.state === 'ready' && chunk.runs;
+      if (waits && ms < GIVE_UP_MS) continue;
+      this.#orphans.delete(leaseId);
+      if (waits || chunk?.runs !== false) this.#begins(orphan, orphan.takenBackMs + orphan.passedOverMs, ms);
     }
   }
 
-  #judge({ leased, diedAt }: Orphan, ms: number, what: string): void {
+  /** Whether a worker has so little to do that it would claim whatever is ready. */
+  #hasRoom(chunks: readonly Chunk[]): boolean {
+    return this.ableWorkers().some((pid) => {
+      const held = chunks.filter(({ worker }) => worker !== null && pidOf(worker) === pid);
+      const lanes = held.filter(({ type }) => !type.startsWith('demo.')).length;
+      const tasks = held.reduce((sum, { pending }) => sum + pending, 0);
+      const isSolitary = held.some(({ isSuspect, isSingle }) => isSuspect && isSingle);
+      return lanes < LANES && tasks < this.places / 2 && !isSolitary;
+    });
+  }
+
+  /**
+   * Where all workers are full, a chunk waits for its turn like any other. A task that must run alone waits until a worker has
+   * nothing else to do, which has no bound: it is only measured.
+   */
+  #begins(orphan: Orphan, ms: number, withWaitMs: number): void {
+    const what = 'from the death of a worker until its tasks are claimed again';
+    this.verdict.measure(`${what}, its turn awaited`, withWaitMs);
+    if (orphan.chunk.isSingle) this.verdict.measure('the same of a task that must run alone', ms);
+    else this.#judge(orphan, ms, what);
+  }
+
+  #judge({ chunk, diedAt }: Orphan, ms: number, what: string): void {
     this.verdict.measure(what, ms);
     if (ms <= PROMISE_MS + SLACK_MS) return;
-    const where = `chunk ${leased.chunkId} of job ${leased.jobId} (${leased.type}) of ${leased.worker}`;
+    const where = `chunk ${chunk.chunkId} of job ${chunk.jobId} (${chunk.type}) of ${String(chunk.worker)}`;
     this.verdict.violation(
       `no more than ${PROMISE_MS} ms ${what}`,
       `${where}: ${ms} ms, died at ${new Date(diedAt).toISOString()}`,

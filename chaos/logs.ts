@@ -27,10 +27,8 @@ export class Logs {
   take(process: string, text: string): string | null {
     const line = parse(text);
     this.verdict.count('log lines');
-    if (line === null) {
-      this.#keep(process, text);
-      return null;
-    }
+    // What is for people to read: the first admin.
+    if (line === null) return null;
     const message = typeof line.msg === 'string' ? line.msg : '';
     if (typeof line.level === 'number' && line.level >= ERROR) {
       this.verdict.count('log lines of level error');

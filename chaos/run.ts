@@ -64,9 +64,9 @@ async function tell(stop: AbortSignal): Promise<void> {
 async function run(stop: AbortController): Promise<void> {
   const postgres = await ChaosPostgres.start();
   const sql = observe(postgres.url);
-  const leases = new Leases(sql, verdict, database, blocked, PLACES);
+  const leases: Leases = new Leases(sql, verdict, database, blocked, PLACES, () => fleet.ableWorkers);
   const port = await freePort();
-  const fleet = new Fleet(
+  const fleet: Fleet = new Fleet(
     { verdict, logs, leases, sql, postgres, api, database, blocked },
     {
       PORT: String(port),

@@ -45,6 +45,10 @@ export class Supervised {
     return this.#isReady && !this.#isStopped && this.#sent === null;
   }
 
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   /** kill -9, at any moment of its life. @returns whether it lived */
   async kill(restartMs: number): Promise<boolean> {
     const child = this.#send('SIGKILL', restartMs);
