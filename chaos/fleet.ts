@@ -79,6 +79,7 @@ export class Fleet {
       } catch {
         break;
       }
+      this.around.verdict.deed(JSON.stringify({ ...disturbance, atMs: undefined }));
       const doing = this.#do(disturbance)
         .then((done) => this.around.verdict.count(done ? disturbance.kind : `in vain: ${disturbance.kind}`))
         .finally(() => this.#under.delete(doing));

@@ -50,6 +50,9 @@ export class Leases {
   readonly #leavers = new Map<number, Leaver>();
 
   #lookedAt = Date.now();
+  #hadRoom = false;
+  /** What the workers held at the last look, for the sentence of a violation. */
+  #held = '';
 
   /**
    * @param database times in which the database was disturbed
@@ -126,21 +129,27 @@ export class Leases {
       if (orphan.takenBackMs === null) {
         orphan.takenBackMs = ms;
         this.#judge(orphan, ms, 'from the death of a worker until its tasks are taken back');
-      } else if (hasRoom) orphan.passedOverMs += now - this.#lookedAt;
+      } else if (hasRoom && this.#hadRoom) {
+        const sinceMs = now - this.#lookedAt - this.blocked.within(this.#lookedAt, now);
+        orphan.passedOverMs += sinceMs;
+      }
       const waits = chunk?.state === 'ready' && chunk.runs;
       if (waits && ms < GIVE_UP_MS) continue;
       this.#orphans.delete(leaseId);
       if (waits || chunk?.runs !== false) this.#begins(orphan, orphan.takenBackMs + orphan.passedOverMs, ms);
     }
+    this.#hadRoom = hasRoom;
   }
 
   /** Whether a worker has so little to do that it would claim whatever is ready. */
   #hasRoom(chunks: readonly Chunk[]): boolean {
+    this.#held = '';
     return this.ableWorkers().some((pid) => {
       const held = chunks.filter(({ worker }) => worker !== null && pidOf(worker) === pid);
       const lanes = held.filter(({ type }) => !type.startsWith('demo.')).length;
       const tasks = held.reduce((sum, { pending }) => sum + pending, 0);
       const isSolitary = held.some(({ isSuspect, isSingle }) => isSuspect && isSingle);
+      this.#held += `; ${pid} holds ${tasks} tasks, ${lanes} lanes${isSolitary ? ', alone' : ''}`;
       return lanes < LANES && tasks < this.places / 2 && !isSolitary;
     });
   }
@@ -162,7 +171,7 @@ export class Leases {
     const where = `chunk ${chunk.chunkId} of job ${chunk.jobId} (${chunk.type}) of ${String(chunk.worker)}`;
     this.verdict.violation(
       `no more than ${PROMISE_MS} ms ${what}`,
-      `${where}: ${ms} ms, died at ${new Date(diedAt).toISOString()}`,
+      `${where}: ${ms} ms, died at ${new Date(diedAt).toISOString()}${this.#held}`,
     );
   }
 

@@ -1,3 +1,5 @@
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
+import { dirname } from 'node:path';
 import { isDatabaseAway } from '../src/sql-errors.js';
 import type { Outages } from './outages.js';
 import type { Verdict } from './verdict.js';
@@ -18,14 +20,22 @@ interface Line {
 export class Logs {
   readonly #unexplained = new Map<string, { line: string; times: number }>();
 
+  readonly #file: WriteStream;
+
+  /** @param file where all lines go, for whoever looks into a violation */
   constructor(
+    file: string,
     private readonly verdict: Verdict,
     private readonly database: Outages,
-  ) {}
+  ) {
+    mkdirSync(dirname(file), { recursive: true });
+    this.#file = createWriteStream(file);
+  }
 
   /** @param text a line as the process wrote it; @returns its message, where it is one of the service's own */
   take(process: string, text: string): string | null {
     const line = parse(text);
+    this.#file.write(`${this.verdict.clock()} ${process} ${text}\n`);
     this.verdict.count('log lines');
     // What is for people to read: the first admin.
     if (line === null) return null;
@@ -39,6 +49,7 @@ export class Logs {
 
   /** Standard error: what Node itself says of a process that falls over. */
   takeError(process: string, text: string): void {
+    this.#file.write(`${this.verdict.clock()} ${process} ${text}\n`);
     this.#keep(process, text);
   }
 

@@ -30,7 +30,8 @@ const END_MS = 90_000;
 
 const verdict = new Verdict();
 const [api, database, blocked] = [new Outages(), new Outages(), new Outages()];
-const logs = new Logs(verdict, database);
+const LOG_FILE = 'coverage/chaos.log';
+const logs = new Logs(LOG_FILE, verdict, database);
 const say = (line: string): void => console.log(`${verdict.clock()} ${line}`);
 
 /** A user in each account, and a token. */
@@ -128,5 +129,5 @@ try {
     error instanceof Error ? (error.stack ?? '') : String(error),
   );
 }
-console.log(`\n${logs.summary()}\n${verdict.summary()}\n${setting}`);
+console.log(`\n${logs.summary()}\n${verdict.summary()}\nAll logs: ${LOG_FILE}\n${setting}`);
 process.exit(verdict.isClean ? 0 : 1);

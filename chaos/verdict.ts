@@ -1,8 +1,12 @@
+const DEEDS = 8;
+
 /** Everything that must not be, with when it was seen, and how often the rest happened. */
 export class Verdict {
   readonly #begunAt = Date.now();
   readonly #violations = new Map<string, { first: string; times: number }>();
   readonly #counts = new Map<string, number>();
+  /** What was done last to the service. */
+  readonly #deeds: string[] = [];
   readonly #longest = new Map<string, number>();
 
   /** @param rule one sentence that stays the same; the first time that it is broken is kept with what it was */
@@ -12,8 +16,15 @@ export class Verdict {
       known.times += 1;
       return;
     }
-    this.#violations.set(rule, { first: `${this.clock()} ${what}`, times: 1 });
-    console.error(`${this.clock()} VIOLATION: ${rule}: ${what}`);
+    const before = this.#deeds.length > 0 ? `\n    before it: ${this.#deeds.join(', ')}` : '';
+    this.#violations.set(rule, { first: `${this.clock()} ${what}${before}`, times: 1 });
+    console.error(`${this.clock()} VIOLATION: ${rule}: ${what}${before}`);
+  }
+
+  /** Something was done to the service: the last of it stands beside each violation. */
+  deed(what: string): void {
+    this.#deeds.push(`${this.clock()} ${what}`);
+    if (this.#deeds.length > DEEDS) this.#deeds.shift();
   }
 
   count(what: string, by = 1): void {
