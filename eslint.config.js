@@ -34,7 +34,15 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'bench/**', 'scripts/**', 'src/main.ts', 'src/boot.ts', 'src/users.cli.ts'],
+    files: [
+      'test/**',
+      'bench/**',
+      'chaos/**',
+      'scripts/**',
+      'src/main.ts',
+      'src/boot.ts',
+      'src/users.cli.ts',
+    ],
     rules: { 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   {

@@ -124,8 +124,7 @@ export class ChunkExecutor {
     while (!this.tools.isAlone(this) && !this.#isDraining && !work.isStopped) await this.tools.places.freed();
     if (this.#isDraining || work.isStopped) return true;
     // Beside a handler that ignores its signal it runs too, or it might wait for ever; but then it is not to blame.
-    if (!lease.alone && Call.strays === 0) await this.tools.suspects.isolate(work.ref);
-    this.#isAlone = lease.alone || Call.strays === 0;
+    if (Call.strays === 0) this.#isAlone = await work.isolate((ref) => this.tools.suspects.isolate(ref));
     return true;
   }
 

@@ -155,6 +155,28 @@ export class ChunkWork implements ChunkVoice {
   }
 
   /**
+   * Notes that this suspect runs with nothing else in its process. Of a note whose connection was cut nobody knows whether it
+   * stands, so it is made again until there is an answer.
+   * @returns whether it stands, or may: then the loss of the lease counts against the task, unless this process says that
+   *   it lives
+   */
+  async isolate(note: (ref: Lease) => Promise<void>): Promise<boolean> {
+    let mayStand = false;
+    await this.write(() =>
+      this.#persist(async () => {
+        try {
+          await note(this.#ref);
+          mayStand = true;
+        } catch (error) {
+          mayStand ||= !(error instanceof LeaseLost);
+          throw error;
+        }
+      }),
+    );
+    return mayStand;
+  }
+
+  /**
    * Splits a suspect of many tasks before anything of it runs. Its first part stays with the lease, unless that is a single
    * task, which must run alone.
    * @returns whether something is left to run here

@@ -11,8 +11,6 @@ export interface SuspectRequest {
   readonly types: readonly Pick<ClaimedType, 'type' | 'limit'>[];
   readonly accountLimit: number | null;
   readonly leaseMs: number;
-  /** Nothing runs in the process, and nothing will until this one is done. */
-  readonly alone: boolean;
 }
 
 /** Suspects that a claim looks at: one more than can be in the hands of others would do. */
@@ -23,7 +21,12 @@ const CANDIDATES = 64;
 export class SuspectStore {
   constructor(private readonly prisma: PrismaService) {}
 
-  /** Leases one suspect of one task, of the oldest job. @returns null: there is none that may run now */
+  /**
+   * Leases one suspect of one task, of the oldest job. That it runs alone is noted afterwards, by the one who has the lease
+   * (`isolate`), also where nothing else runs now: of a claim whose answer is lost nobody knows in this process, and its lease
+   * would run out as if the task had crashed it.
+   * @returns null: there is none that may run now
+   */
   async claim(request: SuspectRequest): Promise<Lease | null> {
     const leases = isLimited(request)
       ? (
@@ -76,7 +79,7 @@ const claimSuspectSql = (request: SuspectRequest): Prisma.Sql => Prisma.sql`
      WHERE ${CLAIMABLE} AND c.suspect AND c.size = 1
      ORDER BY c.job_id, c.first_position LIMIT 1 FOR UPDATE OF c SKIP LOCKED
   ), claimed AS (
-    UPDATE task_chunks c SET ${leased(request.worker, request.leaseMs, Prisma.sql`1`)}, alone = ${request.alone}
+    UPDATE task_chunks c SET ${leased(request.worker, request.leaseMs, Prisma.sql`1`)}
       FROM free WHERE c.job_id = free.job_id AND c.id = free.id
     RETURNING c.*
   )

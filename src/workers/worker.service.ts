@@ -7,7 +7,6 @@ import { CHANGED_CHANNEL } from '../jobs/job-control.store.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
-import { Call } from './call.js';
 import type { ClaimRequest } from './claim.sql.js';
 import { ChunkExecutor, takesOnePlace, tasksAtOnce } from './chunk.executor.js';
 import { ChunkStore } from './chunk.store.js';
@@ -169,7 +168,6 @@ export class WorkerService {
       types: this.types.all().map(({ type, concurrency = null }) => ({ type, limit: concurrency })),
       accountLimit: this.#accountLimit,
       leaseMs: this.#leaseMs,
-      alone: this.#executors.size === 0 && Call.strays === 0,
     });
     if (!lease) {
       this.#solitude.foundNone(performance.now());

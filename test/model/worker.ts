@@ -57,7 +57,6 @@ export class SimWorker {
       types: [{ type: 'test.task', limit: null }],
       accountLimit: model.limits.accountLimit,
       leaseMs: LEASE_MS,
-      alone,
     });
     const next = nextSuspect(model);
     this.world.say(`${this.name} claims a suspect of one task${alone ? ', alone' : ''}`);
@@ -65,7 +64,8 @@ export class SimWorker {
       next && { job: next.job.id, positions: next.chunk.positions },
     );
     if (!lease || !next) return;
-    await this.#take(lease, next.job, next.chunk, 1, alone);
+    if (alone) await engine.suspects.isolate(lease);
+    await this.#take({ ...lease, alone }, next.job, next.chunk, 1, alone);
   }
 
   async #claimChunks(places: number, chunks: number): Promise<void> {

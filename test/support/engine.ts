@@ -182,9 +182,16 @@ export class TestEngine {
   }
 
   /** Claims a suspect of one task, as a worker that runs nothing else. */
-  claimSuspect(alone = true, limit: number | null = null): Promise<Lease | null> {
+  async claimSuspect(alone = true, limit: number | null = null): Promise<Lease | null> {
     const types = [{ type: 'test.task', limit }];
-    return this.suspects.claim({ worker: 'test', types, leaseMs: LEASE_MS, alone, accountLimit: null });
+    const lease = await this.suspects.claim({
+      worker: 'test',
+      types,
+      leaseMs: LEASE_MS,
+      accountLimit: null,
+    });
+    if (lease && alone) await this.suspects.isolate(lease);
+    return lease;
   }
 
   /** The positions of each chunk of the job, and its state. */

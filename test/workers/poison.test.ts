@@ -163,6 +163,42 @@ describe('a suspect', () => {
     expect(await ended(first)).toMatchObject({ results: [0] });
   });
 
+  it('runs all the same when the connection is cut on which it is noted that it runs alone', async () => {
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    await start(
+      single(async (task) => {
+        if (task.n === 0) await gate;
+        return succeeded(task.n);
+      }),
+    );
+    await app.prisma.$executeRaw`CREATE SEQUENCE notes`;
+    await app.prisma.$executeRaw`
+      CREATE FUNCTION cut_the_first_note() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('notes') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+        RETURN NEW;
+      END $$`;
+    await app.prisma.$executeRaw`
+      CREATE TRIGGER cut BEFORE UPDATE ON task_chunks FOR EACH ROW WHEN (NEW.alone AND NOT OLD.alone)
+      EXECUTE FUNCTION cut_the_first_note()`;
+    await submit(1);
+    await app.worker.start();
+    await waitFor(() => app.prisma.taskChunk.findFirst({ where: { state: 'leased' } }));
+    const id = await submit(1, {
+      tasks: [{ n: 1 }],
+      start_at: new Date(Date.now() + 3_600_000).toISOString(),
+    });
+    await app.prisma.$executeRaw`
+      UPDATE task_chunks SET suspect = true, state = 'ready', visible_at = NULL WHERE state = 'waiting'`;
+    app.worker.poke();
+    await waitFor(() => app.prisma.taskChunk.findFirst({ where: { state: 'leased', suspect: true } }));
+    open();
+    // Within the 15 seconds of its lease.
+    expect(await ended(id)).toMatchObject({ status: 'completed', results: [1] });
+    expect(await app.prisma.$queryRaw`SELECT last_value::int AS notes FROM notes`).toEqual([{ notes: 2 }]);
+  });
+
   it('whose process was only stopped or busy is not blamed when that comes back', async () => {
     let calls = 0;
     await start(

@@ -73,8 +73,14 @@ describe('a suspect of one task', () => {
     await loneSuspect();
     expect(await engine.claim({ places: 100 })).toEqual([]);
     expect(await engine.look()).toMatchObject({ suspects: true });
-    expect(await engine.claimSuspect()).toMatchObject({ suspect: true, alone: true, crashes: 0 });
+    expect(await engine.claimSuspect()).toMatchObject({ suspect: true, crashes: 0 });
     expect(await engine.look()).toMatchObject({ suspects: false });
+  });
+
+  it('is not blamed for a claim whose answer never reached the worker', async () => {
+    const job = await loneSuspect();
+    for (let n = 0; n < CRASHES_MAX; n += 1) await engine.expire((await engine.claimSuspect(false))!);
+    expect(await engine.chunkRows(job)).toMatchObject([{ suspect: true, crashes: 0 }]);
   });
 
   it('is blamed only for what happens while it runs alone', async () => {
