@@ -135,6 +135,5 @@ test(`${REQUESTS} requests derived from the OpenAPI document are done or refused
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
   // The requests were neither all refused nor all done.
   const certain = REQUESTS < 5_000 ? [200, 404, 422] : [200, 202, 400, 401, 404, 422];
-  for (const status of certain)
-    expect([status, (seen.get(status) ?? 0) > 0]).toEqual([status, true]);
+  for (const status of certain) expect([status, (seen.get(status) ?? 0) > 0]).toEqual([status, true]);
 }, 600_000);
