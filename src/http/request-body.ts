@@ -4,8 +4,8 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DomainError } from '../errors.js';
 import { answerClientError } from './client-error.js';
-import type { UnreadBodies } from './unread-bodies.js';
 import { bodyTooLarge, StreamedBody } from './streamed-body.js';
+import { sendsBody, type UnreadBodies } from './unread-bodies.js';
 
 /** How a body arrives: inflated, within a time, streamed where a route asks for it, and out of the way of the answer. */
 
@@ -41,8 +41,7 @@ const takesStream = (request: FastifyRequest): boolean =>
   (request.routeOptions.config as Partial<typeof TAKES_STREAM>).takesStream === true;
 
 /** A body on a DELETE is thrown away as it is. */
-const hasBody = ({ headers, method }: FastifyRequest): boolean =>
-  method !== 'DELETE' && (headers['content-length'] ?? '0') + (headers['transfer-encoding'] ?? '') !== '0';
+const hasBody = (request: FastifyRequest): boolean => request.method !== 'DELETE' && sendsBody(request.raw);
 
 function inflateBodies(instance: FastifyInstance): void {
   instance.addHook('preParsing', (request, _, payload, done) => {

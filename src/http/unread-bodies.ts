@@ -13,7 +13,7 @@ export class UnreadBodies {
 
   /** Before the answer is sent: Node would close the connection as soon as it is. */
   keepOpen(request: IncomingMessage, response: ServerResponse): void {
-    if (request.complete || !hasBody(request)) return;
+    if (request.complete || !sendsBody(request)) return;
     if (response.getHeader('connection') === 'close' || !response.shouldKeepAlive) this.#closing.add(request);
     response.removeHeader('connection');
     response.shouldKeepAlive = true;
@@ -37,5 +37,6 @@ export class UnreadBodies {
   }
 }
 
-const hasBody = ({ headers }: IncomingMessage): boolean =>
+/** Whether its sender has announced a body that is not empty. */
+export const sendsBody = ({ headers }: Pick<IncomingMessage, 'headers'>): boolean =>
   (headers['content-length'] ?? '0') + (headers['transfer-encoding'] ?? '') !== '0';
