@@ -109,8 +109,8 @@ class Storm {
   async #start(slot: number): Promise<void> {
     this.#born += 1;
     this.#names[slot] = `host:${this.#born}:worker`;
-    this.#lives[slot] = this.#live(this.#names[slot]!);
-    await this.#goOn(slot, this.#lives[slot]!);
+    this.#lives[slot] = this.#live(this.#names[slot]);
+    await this.#goOn(slot, this.#lives[slot]);
   }
 
   async #goOn(slot: number, life: Life): Promise<void> {
