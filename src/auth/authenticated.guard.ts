@@ -4,7 +4,7 @@ import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { DomainError } from '../errors.js';
 import type { Presented } from './authorization-header.js';
-import { CredentialsService } from './credentials.service.js';
+import { CredentialsService, sessionKey } from './credentials.service.js';
 import type { Principal } from './principal.js';
 import { SCHEMES } from './strategies.js';
 
@@ -50,11 +50,12 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
     await super.canActivate(context);
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
     const { presented } = request;
-    const authorization = request.headers.authorization;
-    if (!presented || authorization === undefined) throw unreadable();
+    if (!presented) throw unreadable();
     // The secret stays no longer than needed on an object that may be logged.
     delete request.presented;
-    request.principal = await this.credentials.verify(authorization, presented, request.ip);
+    const key =
+      presented.kind === 'session' ? sessionKey(presented.token) : (request.headers.authorization ?? '');
+    request.principal = await this.credentials.verify(key, presented, request.ip);
     return true;
   }
 
@@ -73,5 +74,5 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
 export const unreadable = (): DomainError =>
   new DomainError(
     'Unauthorized',
-    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, or a Bearer API token',
+    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, a Bearer API token, or a session',
   );
