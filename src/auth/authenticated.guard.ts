@@ -13,6 +13,22 @@ interface AuthenticatedRequest extends FastifyRequest {
   principal?: Principal;
 }
 
+/** Asks again whose the credentials of a request are. */
+const verifications = new WeakMap<FastifyRequest, () => Promise<Principal>>();
+
+/**
+ * Whether the credentials of a request that passed the guard are still right, for an answer that goes on for hours. What is revoked
+ * stops within a minute here as well. While the database is away, nobody is sent away.
+ */
+export async function isStillAllowed(request: FastifyRequest): Promise<boolean> {
+  try {
+    await verifications.get(request)?.();
+    return true;
+  } catch (error) {
+    return !(error instanceof DomainError && error.word === 'Unauthorized');
+  }
+}
+
 export const PUBLIC = 'tally:public';
 
 /** Lets a route, or every route of a controller, answer without credentials. */
@@ -55,7 +71,9 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
     delete request.presented;
     const key =
       presented.kind === 'session' ? sessionKey(presented.token) : (request.headers.authorization ?? '');
-    request.principal = await this.credentials.verify(key, presented, request.ip);
+    const verify = () => this.credentials.verify(key, presented, request.ip);
+    request.principal = await verify();
+    verifications.set(request, verify);
     return true;
   }
 

@@ -24,6 +24,7 @@ const TAGS = [
   { name: 'Job statuses', description: 'The polled resource' },
   { name: 'Jobs', description: 'Submissions, the full resource, and what can be done to a job' },
   { name: 'Results', description: 'What each task became' },
+  { name: 'Workers', description: 'Who runs the tasks' },
   { name: 'Tickets', description: 'A small domain to try the service with: its writes are jobs' },
   { name: 'Sessions', description: 'How a browser signs in' },
   { name: 'Dashboard', description: 'The pages for people' },
