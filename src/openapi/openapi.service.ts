@@ -3,7 +3,7 @@ import { DiscoveryService } from '@nestjs/core';
 import { readFileSync } from 'node:fs';
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { CONFIG, type Config } from '../config/config.js';
-import { SINGLE_STATUS, singleStatusSchema, SUBMISSION } from '../jobs/job.answers.js';
+import { liveJobs, liveStats, SINGLE_STATUS, singleStatusSchema, SUBMISSION } from '../jobs/job.answers.js';
 import { SESSION_COOKIE } from '../http/session-cookie.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { operationObject, type LateSchemas } from './operations.js';
@@ -64,6 +64,8 @@ export class OpenApiService {
         security: [{ password: [] }, { token: [] }, { session: [] }],
         paths: this.#paths(),
         components: {
+          // What stands in streams, of which OpenAPI 3.1 can only say that they are text.
+          schemas: { LiveJobs: liveJobs, LiveStats: liveStats },
           securitySchemes: {
             password: {
               type: 'http',

@@ -1,3 +1,4 @@
+import { liveJobs, liveStats } from '../../src/jobs/job.answers.js';
 import { authorizationOf } from '../http/http-support.js';
 import type { TestApp, TestUser } from '../support/app.js';
 import { waitFor } from '../support/wait-for.js';
@@ -64,7 +65,8 @@ export class LivePage {
     for (const block of blocks) {
       const [, event, json] = /^event: (\w+)\ndata: (.*)$/s.exec(block) ?? [];
       if (event === undefined || json === undefined) continue;
-      const data = JSON.parse(json) as LiveEvent['data'];
+      // As it is documented, or the page breaks.
+      const data = (event === 'jobs' ? liveJobs : liveStats).parse(JSON.parse(json)) as LiveEvent['data'];
       this.events.push({ event, data, at: performance.now() });
       for (const job of data.jobs ?? []) this.jobs.set(job.id, job);
       for (const id of data.removed ?? []) this.jobs.delete(id);
@@ -100,6 +102,6 @@ export class LivePage {
 
   async close(): Promise<void> {
     this.#client.abort();
-    await this.#reading.catch(() => undefined);
+    await this.#reading;
   }
 }
