@@ -130,7 +130,6 @@ describe('a browser', () => {
 describe('a session', () => {
   const ADDRESS = '192.0.2.1';
   const EMAIL = 'ann@example.com';
-  const right = { email: EMAIL, password: PASSWORD };
   const unauthorized = { word: 'Unauthorized' };
   let database: TestDatabase;
   let prisma: PrismaService;

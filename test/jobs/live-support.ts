@@ -40,7 +40,7 @@ export class LivePage {
 
   constructor(app: TestApp, by: TestUser | Record<string, string>) {
     const headers = 'email' in by ? { authorization: authorizationOf(by as TestUser) } : by;
-    this.#reading = this.#read(`${app.origin}/api/v2/jobs/events`, headers as Record<string, string>);
+    this.#reading = this.#read(`${app.origin}/api/v2/jobs/events`, headers);
     this.#reading.catch(() => undefined);
   }
 
