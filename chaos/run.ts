@@ -10,6 +10,8 @@ import { Leases } from './leases.js';
 import { Logs } from './logs.js';
 import { Outages } from './outages.js';
 import { freePort } from './ports.js';
+import { findPrograms, MISSING } from './failover/programs.js';
+import { ReplicatedPostgres } from './failover/replicated-postgres.js';
 import { ChaosPostgres, observe } from './postgres.js';
 import { Random } from './random.js';
 import { drawSchedule, LEASE_SECONDS, WORKERS } from './schedule.js';
@@ -18,11 +20,13 @@ import { Verdict } from './verdict.js';
 /**
  * The service under fire: `npm run chaos`. Real processes on a durable Postgres are killed, stopped, cut off and restarted
  * at random while customers work, and what must always hold is checked all the while. CHAOS_SEED repeats the disturbances of
- * a run, CHAOS_SECONDS says how long they last.
+ * a run, CHAOS_SECONDS says how long they last. CHAOS_POOLER=true puts PgBouncer before the database and a standby beside it,
+ * which is promoted now and then.
  */
 
 const SECONDS = Number(process.env['CHAOS_SECONDS'] || 600);
 const SEED = process.env['CHAOS_SEED'] || randomBytes(4).toString('hex');
+const HAS_POOLER = process.env['CHAOS_POOLER'] === 'true';
 const ACCOUNTS = ['north', 'south', 'west'];
 const PLACES = 20;
 /** What was accepted must have ended so long after the last disturbance. */
@@ -62,13 +66,21 @@ async function tell(stop: AbortSignal): Promise<void> {
   }
 }
 
+async function startFailover(): Promise<ReplicatedPostgres> {
+  const programs = await findPrograms();
+  if (programs) return ReplicatedPostgres.start(programs);
+  console.error(`CHAOS_POOLER: ${MISSING}`);
+  process.exit(1);
+}
+
 async function run(stop: AbortController): Promise<void> {
-  const postgres = await ChaosPostgres.start();
+  const failover = HAS_POOLER ? await startFailover() : null;
+  const postgres = failover ?? (await ChaosPostgres.start());
   const sql = observe(postgres.url);
   const leases: Leases = new Leases(sql, verdict, database, blocked, PLACES, () => fleet.ableWorkers);
   const port = await freePort();
   const fleet: Fleet = new Fleet(
-    { verdict, logs, leases, sql, postgres, api, database, blocked },
+    { verdict, logs, leases, sql, postgres, failover, api, database, blocked },
     {
       PORT: String(port),
       DATABASE_URL: postgres.url,
@@ -96,7 +108,7 @@ async function run(stop: AbortController): Promise<void> {
     ];
     const working = customers.map((customer) => customer.work(stop.signal));
     say('all are up, the fire begins');
-    await fleet.disturb(drawSchedule(SEED, SECONDS), stop.signal);
+    await fleet.disturb(drawSchedule(SEED, SECONDS, HAS_POOLER), stop.signal);
     stop.abort();
     say('the fire is over');
     await Promise.all(working);
@@ -119,7 +131,7 @@ async function run(stop: AbortController): Promise<void> {
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-const setting = `CHAOS_SEED=${SEED} CHAOS_SECONDS=${SECONDS}`;
+const setting = `CHAOS_SEED=${SEED} CHAOS_SECONDS=${SECONDS}${HAS_POOLER ? ' CHAOS_POOLER=true' : ''}`;
 console.log(`${setting}: one API, ${WORKERS} workers, leases of ${LEASE_SECONDS} s`);
 try {
   await run(stop);
