@@ -14,6 +14,7 @@ import { findPrograms, MISSING } from './failover/programs.js';
 import { ReplicatedPostgres } from './failover/replicated-postgres.js';
 import { ChaosPostgres, observe } from './postgres.js';
 import { Random } from './random.js';
+import { Receiver } from './receiver.js';
 import { drawSchedule, LEASE_SECONDS, WORKERS } from './schedule.js';
 import { Verdict } from './verdict.js';
 
@@ -77,6 +78,8 @@ async function run(stop: AbortController): Promise<void> {
   const failover = HAS_POOLER ? await startFailover() : null;
   const postgres = failover ?? (await ChaosPostgres.start());
   const sql = observe(postgres.url);
+  const secret = `whsec_${randomBytes(32).toString('base64')}`;
+  const receiver = await Receiver.start(secret, new Random(`receiver ${SEED}`), verdict);
   const leases: Leases = new Leases(sql, verdict, database, blocked, PLACES, () => fleet.ableWorkers);
   const port = await freePort();
   const fleet: Fleet = new Fleet(
@@ -89,6 +92,8 @@ async function run(stop: AbortController): Promise<void> {
       WORKER_CONCURRENCY: String(PLACES),
       MAX_WORKING_JOBS: '1000',
       DEMO_TASKS: 'true',
+      CALLBACK_SECRET: secret,
+      CALLBACK_ALLOW_PRIVATE: 'true',
       ADMIN_PASSWORD: randomBytes(12).toString('base64url'),
     },
   );
@@ -98,7 +103,7 @@ async function run(stop: AbortController): Promise<void> {
     const tokens = await makeUsers(postgres.url);
     const customers = ACCOUNTS.map((account, n) => {
       const client = new Client(`http://127.0.0.1:${port}`, tokens[n] ?? '', verdict, api, database);
-      return new Customer(account, client, new Random(`${account} ${SEED}`), verdict);
+      return new Customer(account, client, new Random(`${account} ${SEED}`), verdict, receiver.url);
     });
     const auditor = new Auditor(sql, verdict);
     const observers = [
@@ -115,15 +120,18 @@ async function run(stop: AbortController): Promise<void> {
     await fleet.ready();
     const byMs = Date.now() + END_MS;
     await Promise.all(customers.map((customer) => customer.finish(byMs)));
+    const watches = customers.flatMap((customer) => customer.watches);
+    await receiver.conclude(watches, byMs);
     observing.abort();
     await Promise.all(observers);
     say('all has ended');
-    const accepted = customers.flatMap(({ watches }) => watches.map(({ job }) => job.id));
-    await auditor.conclude(new Set(accepted));
+    const kept = watches.filter(({ isGone }) => !isGone).map(({ job }) => job.id);
+    await auditor.conclude(new Set(kept));
   } finally {
     stop.abort();
     observing.abort();
     await fleet.close();
+    await receiver.stop();
     await sql.end();
     await postgres.remove();
   }
