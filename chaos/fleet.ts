@@ -53,6 +53,7 @@ export class Fleet {
           changed: () => this.#look(),
           killed: (pid, at) => leases.died(pid, at),
           terminated: (pid, at) => leases.leaves(pid, at),
+          ended: (pid, at) => leases.ended(pid, at),
           isExcused,
         }),
       );
