@@ -29,6 +29,9 @@ const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+  DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
+    .optional()
+    .describe('the same database past a transaction pooler, to hear its notifications'),
   DATA_DIR: z
     .string()
     .min(1, 'expected a path')
@@ -126,7 +129,15 @@ export class ConfigError extends StartError {
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(VARIABLES.flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
-  const parsed = environment.safeParse(given);
+  const parsed = environment
+    .refine(
+      ({ DATABASE_URL, DIRECT_DATABASE_URL: direct }) => direct === undefined || DATABASE_URL !== undefined,
+      {
+        path: ['DIRECT_DATABASE_URL'],
+        error: 'expected DATABASE_URL beside it',
+      },
+    )
+    .safeParse(given);
   if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
