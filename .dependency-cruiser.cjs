@@ -43,6 +43,25 @@ module.exports = {
       from: { path: '^src/(errors|sql-errors)\\.ts$' },
       to: { path: '^src/' },
     },
+    {
+      name: 'the-client-stands-alone',
+      severity: 'error',
+      comment: 'src/client runs in browsers too, so it knows nothing of the service and nothing of Node',
+      from: { path: '^src/client/' },
+      to: { path: '^src/', pathNot: '^src/client/' },
+    },
+    {
+      name: 'the-client-runs-in-browsers',
+      severity: 'error',
+      from: { path: '^src/client/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'the-service-is-not-its-own-client',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(client|cli|dashboard)/' },
+      to: { path: '^src/client/' },
+    },
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'nobody-imports-the-roof',
