@@ -3,7 +3,7 @@
  * roof: they know every room.
  */
 const FLOORS = [
-  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging'],
+  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging', 'metrics', 'cli'],
   ['workers'],
   ['jobs'],
   ['auth'],
@@ -55,6 +55,14 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/client/' },
       to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'the-command-line-is-a-client',
+      severity: 'error',
+      comment:
+        'src/cli calls the API; what the operator does to the database is in src/auth and src/database',
+      from: { path: '^src/cli/' },
+      to: { path: '^src/(jobs|workers|http)/' },
     },
     {
       name: 'the-service-is-not-its-own-client',
