@@ -40,7 +40,7 @@ module.exports = {
     {
       name: 'the-ground-stands-on-nothing',
       severity: 'error',
-      from: { path: '^src/(errors|sql-errors)\\.ts$' },
+      from: { path: '^src/(errors|sql-errors|happenings)\\.ts$' },
       to: { path: '^src/' },
     },
     {

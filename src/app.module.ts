@@ -11,6 +11,7 @@ import type { TaskHandlerClass } from './jobs/task-handler.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 import { WorkersModule } from './workers/workers.module.js';
 import { ConfigModule } from './config/config.module.js';
@@ -40,6 +41,7 @@ export class AppModule {
         DemoModule,
         HandlersModule.of(handlers),
         HealthModule,
+        MetricsModule,
         OpenApiModule,
       ],
       providers: [{ provide: APP_FILTER, useClass: ErrorFilter }],

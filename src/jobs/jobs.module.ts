@@ -49,6 +49,7 @@ import { UploadStore } from './upload.store.js';
     IdempotencyService,
     IdempotencyStore,
     JobControlStore,
+    JobWatcher,
     JobsService,
     RetentionStore,
     StatusForms,

@@ -109,7 +109,7 @@ describe('tally submit', () => {
   test('names each bad task when the service refuses it, and exits with 3', async () => {
     const { code, err } = await run('submit', 'demo.sleep', await file('bad.csv', 'ms\n1\nsoon\n'));
     expect(code).toBe(3);
-    expect(err).toContain('tasks.1.ms: expected milliseconds');
+    expect(err).toContain('tasks.1.ms: line 2: expected milliseconds');
   }, 60_000);
 });
 
@@ -148,7 +148,7 @@ describe('the exit code', () => {
 
 describe('tally', () => {
   test('kills, pauses and resumes', async () => {
-    const tasks = await file('sleeps.ndjson', '{"ms":200}\n'.repeat(500));
+    const tasks = await file('sleeps.ndjson', '{"ms":60000}\n'.repeat(500));
     const id = (await run('submit', 'demo.sleep', tasks)).out.trim();
     expect((await run('pause', id)).err).toMatch(/^Paused at \d+ of 500 tasks\n$/);
     expect((await run('list', '--status', 'working')).out).toContain('paused');
