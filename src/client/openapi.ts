@@ -79,6 +79,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/jobs/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All changes of the account’s jobs as they happen
+         * @description Server-sent events, until the client goes. `jobs` (at most 4 a second) has the jobs that have changed since the last one, as `LiveJobs`; the first has `snapshot: true` with every working job and those that have ended in the last minute, so that nothing is lost by a new connection. `stats` (about one a second) has the account’s queue, as `LiveStats`. Comments keep the connection alive.
+         */
+        get: operations["watchJobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/jobs/{id}.json": {
         parameters: {
             query?: never;
@@ -194,6 +214,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/task_types.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The task types that can be submitted, and what their tasks are */
+        get: operations["listTaskTypes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/jobs/{id}/results.csv": {
         parameters: {
             query?: never;
@@ -240,6 +277,23 @@ export interface paths {
         };
         /** All results of a job, a JSON object a line */
         get: operations["exportResultsAsNdjson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workers.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The worker processes, and what they run of the account */
+        get: operations["listWorkers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -334,6 +388,127 @@ export interface paths {
         };
         /** One ticket */
         get: operations["showTicket"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is signed in, by the cookie alone */
+        get: operations["showSession"];
+        put?: never;
+        /** Sign in with email and password */
+        post: operations["signIn"];
+        /** Sign out */
+        delete: operations["signOut"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: the account’s jobs */
+        get: operations["showDashboard"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/assets/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the dashboard is made of */
+        get: operations["showDashboardFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: a job */
+        get: operations["showDashboardJob"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: the form to sign in */
+        get: operations["showDashboardSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: a form to submit a job */
+        get: operations["showDashboardForm"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard: the workers */
+        get: operations["showDashboardWorkers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -489,6 +664,82 @@ export interface components {
             /** @description What each processed task returned, by its position in the job; empty in lists */
             results: unknown[];
         };
+        /** @description The full resource */
+        Job: {
+            /** @description 32 lower-case hex digits: a UUIDv7 without its dashes */
+            id: string;
+            /**
+             * Format: uri
+             * @description Where to poll the job
+             */
+            url: string;
+            /** @description Tasks in the job */
+            total: number;
+            /** @description Tasks processed so far, successes and failures */
+            progress: number;
+            /**
+             * @description A job that has not begun or is paused is `working`; `completed` may have failed tasks
+             * @enum {string}
+             */
+            status: "working" | "completed" | "failed" | "killed";
+            /** @description What the handler last said; after the end `Completed at …`, `Killed at …` or `Failed at …: why` */
+            message: string | null;
+            /** @description The type of its tasks */
+            type: string;
+            name: string | null;
+            /** @description As it was submitted */
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            priority: number;
+            /** @description Of a working job, these add up to `total` */
+            counts: {
+                succeeded: number;
+                failed: number;
+                /** @description They wait for another attempt */
+                retrying: number;
+                /** @description They are with a worker */
+                running: number;
+                /** @description They have not begun */
+                pending: number;
+            };
+            max_attempts: number;
+            max_failures: number | null;
+            /** @description Seconds */
+            task_timeout: number;
+            start_at: string | null;
+            deadline: string | null;
+            /** @description Is told of the end of the job */
+            callback_url: string | null;
+            /** @description How far the request to `callback_url` has come */
+            callback: {
+                /**
+                 * @description `pending` from the submission until it is delivered or given up
+                 * @enum {string}
+                 */
+                state: "pending" | "delivered" | "failed";
+                attempts: number;
+                last_error: string | null;
+            } | null;
+            paused: boolean;
+            /** @description The email address of who submitted it */
+            created_by: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             */
+            created_at: string;
+            started_at: string | null;
+            finished_at: string | null;
+            /** @description When the job and its results are removed */
+            expires_at: string | null;
+            /** @description The job whose tasks this one tries again */
+            retry_of: string | null;
+            /** @description The job that tries tasks of this one again */
+            retried_by: string | null;
+            /** @description What is left at the rate so far */
+            eta_seconds: number | null;
+        };
         PageMeta: {
             /** @description Whether rows follow */
             has_more: boolean;
@@ -510,6 +761,12 @@ export interface components {
         UnauthorizedError: {
             /** @constant */
             error: "Unauthorized";
+            /** @description A sentence for people */
+            description: string;
+        };
+        ForbiddenError: {
+            /** @constant */
+            error: "Forbidden";
             /** @description A sentence for people */
             description: string;
         };
@@ -603,88 +860,6 @@ export interface components {
             /** @description The working jobs, the oldest first */
             current_job_ids: string[];
         };
-        /** @description The full resource */
-        Job: {
-            /** @description 32 lower-case hex digits: a UUIDv7 without its dashes */
-            id: string;
-            /**
-             * Format: uri
-             * @description Where to poll the job
-             */
-            url: string;
-            /** @description Tasks in the job */
-            total: number;
-            /** @description Tasks processed so far, successes and failures */
-            progress: number;
-            /**
-             * @description A job that has not begun or is paused is `working`; `completed` may have failed tasks
-             * @enum {string}
-             */
-            status: "working" | "completed" | "failed" | "killed";
-            /** @description What the handler last said; after the end `Completed at …`, `Killed at …` or `Failed at …: why` */
-            message: string | null;
-            /** @description The type of its tasks */
-            type: string;
-            name: string | null;
-            /** @description As it was submitted */
-            metadata: {
-                [key: string]: unknown;
-            } | null;
-            priority: number;
-            /** @description Of a working job, these add up to `total` */
-            counts: {
-                succeeded: number;
-                failed: number;
-                /** @description They wait for another attempt */
-                retrying: number;
-                /** @description They are with a worker */
-                running: number;
-                /** @description They have not begun */
-                pending: number;
-            };
-            max_attempts: number;
-            max_failures: number | null;
-            /** @description Seconds */
-            task_timeout: number;
-            start_at: string | null;
-            deadline: string | null;
-            /** @description Is told of the end of the job */
-            callback_url: string | null;
-            /** @description How far the request to `callback_url` has come */
-            callback: {
-                /**
-                 * @description `pending` from the submission until it is delivered or given up
-                 * @enum {string}
-                 */
-                state: "pending" | "delivered" | "failed";
-                attempts: number;
-                last_error: string | null;
-            } | null;
-            paused: boolean;
-            /** @description The email address of who submitted it */
-            created_by: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC
-             */
-            created_at: string;
-            started_at: string | null;
-            finished_at: string | null;
-            /** @description When the job and its results are removed */
-            expires_at: string | null;
-            /** @description The job whose tasks this one tries again */
-            retry_of: string | null;
-            /** @description The job that tries tasks of this one again */
-            retried_by: string | null;
-            /** @description What is left at the rate so far */
-            eta_seconds: number | null;
-        };
-        ForbiddenError: {
-            /** @constant */
-            error: "Forbidden";
-            /** @description A sentence for people */
-            description: string;
-        };
         JobWorkingError: {
             /** @constant */
             error: "JobWorking";
@@ -702,6 +877,14 @@ export interface components {
             error: "NothingToRetry";
             /** @description A sentence for people */
             description: string;
+        };
+        TaskType: {
+            /** @description As a submission names it */
+            type: string;
+            /** @description JSON Schema (2020-12) of a task */
+            schema: {
+                [key: string]: unknown;
+            };
         };
         TaskResult: {
             /** @description Position of the task in the job */
@@ -723,6 +906,40 @@ export interface components {
             error: string;
             /** @description The input of the task */
             task: unknown;
+        };
+        Worker: {
+            /** @description host:pid:random */
+            name: string;
+            /** @description The task types that it knows */
+            types: string[];
+            /** @description Tasks that it runs at once */
+            concurrency: number;
+            /** Format: date-time */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last heard of
+             */
+            seen_at: string;
+            /** @description Whether that was in the last 15 seconds */
+            alive: boolean;
+            /** @description What it holds of the caller’s account, the oldest 100 leases at most */
+            running: {
+                job_id: string;
+                job_name: string | null;
+                type: string;
+                /** @description Tasks of the lease without a result */
+                tasks: number;
+                /** @description Position of its first task in the job */
+                first_index: number;
+                /** Format: date-time */
+                leased_at: string;
+                /**
+                 * Format: date-time
+                 * @description When others may take the tasks, unless the worker is heard of
+                 */
+                lease_expires_at: string;
+            }[];
         };
         Ticket: {
             id: number;
@@ -747,9 +964,45 @@ export interface components {
              */
             updated_at: string;
         };
+        Session: {
+            user: {
+                email: string;
+                /** @enum {string} */
+                role: "admin" | "agent";
+                /** @description The name of the account, whose jobs are seen */
+                account: string;
+            };
+        };
         Well: {
             /** @constant */
             status: "ok";
+        };
+        LiveJobs: {
+            /** @description As they are now; those that are new as well */
+            jobs: components["schemas"]["Job"][];
+            /** @description Ids of deleted and expired jobs, of the newest 1,000 */
+            removed?: string[];
+            /**
+             * @description All working jobs are among `jobs`
+             * @constant
+             */
+            snapshot?: true;
+        };
+        LiveStats: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             */
+            at: string;
+            /** @description Tasks of working jobs that wait, be it for a worker, another attempt, or a paused job to go on */
+            waiting: number;
+            /** @description Tasks that are with a worker */
+            running: number;
+            /** @description Tasks processed since this process first looked; only differences say something, and another process counts anew */
+            processed: number;
+            /** @description Of these, the failed ones */
+            failed: number;
+            working_jobs: number;
         };
     };
     responses: {
@@ -767,11 +1020,22 @@ export interface components {
         Unauthorized: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
-                "WWW-Authenticate": string;
+                /** @description Left out for the dashboard */
+                "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
             content: {
                 "application/json": components["schemas"]["UnauthorizedError"];
+            };
+        };
+        /** @description `Forbidden`: only the submitter of the job and admins of the account may do this, or a page of another site made the browser ask it */
+        Forbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ForbiddenError"];
             };
         };
         /** @description `RecordInvalid`: what was sent is not as expected; `details` says what was, by field */
@@ -917,16 +1181,6 @@ export interface components {
                 "application/json": components["schemas"]["InvalidJSONError"] | components["schemas"]["InvalidRequestError"];
             };
         };
-        /** @description `Forbidden`: only the submitter of the job and admins of the account may do this */
-        Forbidden: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ForbiddenError"];
-            };
-        };
         /** @description `JobWorking`: the job has not ended */
         JobWorking: {
             headers: {
@@ -979,6 +1233,8 @@ export interface operations {
                 "filter[status]"?: "working" | "completed" | "failed" | "killed";
                 "filter[type]"?: string;
                 "filter[name]"?: string;
+                /** @description The email address of who submitted the job */
+                "filter[created_by]"?: string;
             };
             header?: never;
             path?: never;
@@ -1002,6 +1258,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1034,6 +1291,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequestOrTooManyValues"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1087,6 +1345,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1102,6 +1361,8 @@ export interface operations {
                 "filter[status]"?: "working" | "completed" | "failed" | "killed";
                 "filter[type]"?: string;
                 "filter[name]"?: string;
+                /** @description The email address of who submitted the job */
+                "filter[created_by]"?: string;
             };
             header?: never;
             path?: never;
@@ -1125,6 +1386,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1266,6 +1528,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidJSONOrInvalidRequestOrTooManyValues"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["RequestInProgress"];
@@ -1273,6 +1536,35 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["IdempotencyMismatchOrRecordInvalid"];
             429: components["responses"]["TooManyJobsOrTooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    watchJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    "Cache-Control": "no-cache, no-transform";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["RecordInvalid"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -1318,6 +1610,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1393,6 +1686,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
@@ -1542,6 +1836,37 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listTaskTypes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All that this process knows */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description In alphabetical order */
+                        task_types: components["schemas"]["TaskType"][];
+                    };
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["RecordInvalid"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     exportResultsAsCsv: {
         parameters: {
             query?: {
@@ -1571,6 +1896,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
@@ -1612,6 +1938,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
@@ -1648,7 +1975,39 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
+            422: components["responses"]["RecordInvalid"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWorkers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers; one that was not heard of for a minute is left out */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Those of the whole installation, 1000 at most, the longest at work first */
+                        workers: components["schemas"]["Worker"][];
+                    };
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1684,6 +2043,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RecordInvalid"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1747,6 +2107,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidJSONOrInvalidRequestOrTooManyValues"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["RequestInProgress"];
@@ -1801,6 +2162,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidJSONOrInvalidRequestOrTooManyValues"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["RequestInProgress"];
@@ -1886,6 +2248,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidJSONOrInvalidRequestOrTooManyValues"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["RequestInProgress"];
@@ -1923,10 +2286,271 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["RecordNotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    showSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Somebody is */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Format: email */
+                    email: string;
+                    password: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Who is signed in; the cookie lasts for 12 hours */
+            200: {
+                headers: {
+                    "Set-Cookie": string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["InvalidJSONOrInvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["RecordInvalid"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nobody is signed in here */
+            204: {
+                headers: {
+                    "Set-Cookie": string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidJSONOrInvalidRequest"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    showDashboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, which shows what its address says */
+            200: {
+                headers: {
+                    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                    "Cache-Control": "no-cache";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
+        };
+    };
+    showDashboardFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As index.html names it */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    "Cache-Control": "public, max-age=31536000, immutable";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/javascript": unknown;
+                    "text/css": unknown;
+                    "image/svg+xml": unknown;
+                    "image/png": unknown;
+                    "font/woff2": unknown;
+                    "application/json": unknown;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
+        };
+    };
+    showDashboardJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Read by the page */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, which shows what its address says */
+            200: {
+                headers: {
+                    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                    "Cache-Control": "no-cache";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
+        };
+    };
+    showDashboardSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, which shows what its address says */
+            200: {
+                headers: {
+                    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                    "Cache-Control": "no-cache";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
+        };
+    };
+    showDashboardForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, which shows what its address says */
+            200: {
+                headers: {
+                    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                    "Cache-Control": "no-cache";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
+        };
+    };
+    showDashboardWorkers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, which shows what its address says */
+            200: {
+                headers: {
+                    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                    "Cache-Control": "no-cache";
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["RecordNotFound"];
+            500: components["responses"]["InternalError"];
         };
     };
     showDocs: {

@@ -67,7 +67,7 @@ export class LaneService implements OnModuleDestroy {
     );
   }
 
-  get poolUse(): PoolUse {
+  poolUse(): PoolUse {
     return useOf(this.#pool);
   }
 

@@ -43,7 +43,7 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     return rowCount ?? 0;
   }
 
-  get poolUse(): PoolUse {
+  poolUse(): PoolUse {
     return useOf(this.#pool);
   }
 

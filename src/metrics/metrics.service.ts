@@ -31,7 +31,7 @@ export class MetricsService implements OnModuleDestroy {
     collectDefaultMetrics({ register: registry });
     this.#queue = new QueueMetrics(registry, queue, (type) => types.get(type) !== undefined);
     this.#stopCounting = countWork(registry);
-    measurePools(registry, { main: () => prisma.poolUse, lanes: () => lanes.poolUse });
+    measurePools(registry, { main: () => prisma.poolUse(), lanes: () => lanes.poolUse() });
     new Gauge({
       name: 'tally_waiting_clients',
       help: 'Clients that wait for a job to change: by Prefer: wait, or on its events',

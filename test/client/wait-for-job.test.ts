@@ -32,8 +32,8 @@ const startApi = async (port: string): Promise<Service> => {
 
 describe('waiting for a job', () => {
   test('hears of its progress, which only grows, and of its end, through a kill -9 of the API', async () => {
-    const id = await submit(400, 200);
     const api = await startApi(String(await freePort()));
+    const id = await submit(400, 200);
     const through = createClient({ baseUrl: api.origin, credentials });
     const seen: JobStatus[] = [];
     const ended = through.waitForJob(id, { pollSeconds: 1, onProgress: (status) => seen.push(status) });
