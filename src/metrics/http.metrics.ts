@@ -19,15 +19,23 @@ export function measureHttp(instance: FastifyInstance, registry: Registry): void
     labelNames: ['route'],
     registers: [registry],
   });
+  const observe = (request: FastifyRequest, reply: FastifyReply, status: string): void => {
+    const method = METHODS.has(request.method) ? request.method : 'other';
+    const labels = { method, route: routeOf(request), status, held: String(wasHeld(reply)) };
+    duration.observe(labels, reply.elapsedTime / 1_000);
+  };
+  // A refusal by an earlier hook, such as of a path that is not known, comes here and not to the next one.
+  instance.addHook('onResponse', (request, reply, done) => {
+    observe(request, reply, `${Math.floor(reply.statusCode / 100)}xx`);
+    done();
+  });
   instance.addHook('onRequest', (request, reply, done) => {
     const route = routeOf(request);
     open.inc({ route });
-    // A client that goes away ends its request too, and then there is no onResponse.
     reply.raw.once('close', () => {
       open.dec({ route });
-      const method = METHODS.has(request.method) ? request.method : 'other';
-      const status = reply.raw.headersSent ? `${Math.floor(reply.raw.statusCode / 100)}xx` : 'none';
-      duration.observe({ method, route, status, held: String(wasHeld(reply)) }, reply.elapsedTime / 1_000);
+      // The client went before it had the whole answer, and then there is no onResponse.
+      if (!reply.raw.writableFinished) observe(request, reply, 'none');
     });
     done();
   });
