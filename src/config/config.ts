@@ -98,6 +98,12 @@ const environment = z.object({
     .default('false')
     .transform((text) => text === 'true')
     .describe('whether callbacks may go to addresses that are not public'),
+  METRICS_TOKEN: z
+    .string()
+    .min(16, 'expected at least 16 characters')
+    .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII without spaces')
+    .optional()
+    .describe('who reads /metrics must bring it as a Bearer token; unset: anyone may'),
   DEMO_TASKS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')
@@ -141,7 +147,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
-    const secret = /PASSWORD|SECRET|URL/.test(key);
+    const secret = /PASSWORD|SECRET|TOKEN|URL/.test(key);
     return `${key}: ${issue.message}${secret ? '' : `, got: ${String(env[key])}`}`;
   });
   throw new ConfigError(`The configuration cannot be used: ${problems.join('; ')}`);

@@ -3,6 +3,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { Prisma, PrismaClient } from './generated/client.js';
 import { LANE, LaneClient, WITH_COMMIT } from './lane-client.js';
+import { useOf, type PoolUse } from './pool-use.js';
 import { DATABASE_URL } from './prisma.service.js';
 
 /** Transactions of handlers at once in a process: more would only queue for the same two disks and cores. */
@@ -65,6 +66,10 @@ export class LaneService implements OnModuleDestroy {
       },
       { timeout: NO_TIMEOUT_MS, maxWait: 10_000 },
     );
+  }
+
+  poolUse(): PoolUse {
+    return useOf(this.#pool);
   }
 
   async onModuleDestroy(): Promise<void> {

@@ -3,6 +3,8 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.js';
 
+import { useOf, type PoolUse } from './pool-use.js';
+
 /** The name under which Nest hands out the URL of the database this process uses. */
 export const DATABASE_URL = Symbol('DATABASE_URL');
 
@@ -39,6 +41,10 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
   async send(text: string, values: readonly unknown[]): Promise<number> {
     const { rowCount } = await this.#pool.query(text, [...values]);
     return rowCount ?? 0;
+  }
+
+  poolUse(): PoolUse {
+    return useOf(this.#pool);
   }
 
   async onModuleDestroy(): Promise<void> {

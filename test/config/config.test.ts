@@ -73,6 +73,7 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['PORT', '1e3', 'expected a whole number'],
     ['PORT', ' 80', 'expected a whole number'],
     ['ROLE', 'both', 'expected all, api or worker, got: both'],
+    ['METRICS_TOKEN', 'short', 'expected at least 16 characters'],
     ['DEMO_TASKS', 'yes', 'expected true or false, got: yes'],
     ['LEASE_SECONDS', '1', 'expected a whole number from 2'],
     ['LEASE_SECONDS', '3601', 'expected a whole number from 2 to 3600, got: 3601'],
