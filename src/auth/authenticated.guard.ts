@@ -30,9 +30,15 @@ export function principalOf(request: FastifyRequest): Principal | null {
   return (request as AuthenticatedRequest).principal ?? null;
 }
 
-/** Stands before every route. passport reads what the request presents, CredentialsService says whose it is. */
+/**
+ * Stands before every route. passport reads what the request presents, CredentialsService says whose it is. A header that it
+ * remembers is not read again, and its request waits for nothing.
+ */
 @Injectable()
 export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
+  /** By handler: what its decorators say does not change. */
+  readonly #public = new WeakMap<object, boolean>();
+
   constructor(
     private readonly reflector: Reflector,
     private readonly credentials: CredentialsService,
@@ -41,14 +47,28 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
   }
 
   /** @throws DomainError Unauthorized, TooManyRequests */
-  override async canActivate(context: ExecutionContext): Promise<boolean> {
-    const isPublic = this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, [
-      context.getHandler(),
-      context.getClass(),
-    ]);
-    if (isPublic) return true;
-    await super.canActivate(context);
+  override canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    if (this.#isPublic(context)) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    const { authorization } = request.headers;
+    const principal = authorization === undefined ? null : this.credentials.remembered(authorization);
+    if (!principal) return this.#verify(context, request);
+    request.principal = principal;
+    return true;
+  }
+
+  #isPublic(context: ExecutionContext): boolean {
+    const handler = context.getHandler();
+    const known = this.#public.get(handler);
+    if (known !== undefined) return known;
+    const decorated = [handler, context.getClass()];
+    const isPublic = this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, decorated) ?? false;
+    this.#public.set(handler, isPublic);
+    return isPublic;
+  }
+
+  async #verify(context: ExecutionContext, request: AuthenticatedRequest): Promise<boolean> {
+    await super.canActivate(context);
     const { presented } = request;
     const authorization = request.headers.authorization;
     if (!presented || authorization === undefined) throw unreadable();

