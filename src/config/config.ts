@@ -29,6 +29,11 @@ const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+  PREPARED_STATEMENTS: z
+    .enum(['true', 'false'], 'expected true or false')
+    .default('true')
+    .transform((text) => text === 'true')
+    .describe('whether connections keep prepared statements: not through a transaction pooler that loses them'),
   DATA_DIR: z
     .string()
     .min(1, 'expected a path')
