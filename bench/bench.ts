@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { readFileSync } from 'node:fs';
 import { postgresCpuSeconds } from './processes.js';
 import { BenchService } from './service.js';
 
@@ -63,7 +64,6 @@ export class Bench {
   async postgresCpu(): Promise<number> {
     if (this.#postmaster === 0) {
       const { rows } = await this.sql.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-      const { readFileSync } = await import('node:fs');
       const stat = readFileSync(`/proc/${rows[0]!.pid}/stat`, 'utf8');
       this.#postmaster = Number(stat.split(') ')[1]?.split(' ')[1]);
     }

@@ -63,7 +63,7 @@ class Client {
       const end = bytes.indexOf(END);
       this.#begun = end < 0 ? bytes : Buffer.alloc(0);
       if (end < 0) return;
-      const head = bytes.latin1Slice(0, end);
+      const head = bytes.toString('latin1', 0, end);
       if (!head.startsWith('HTTP/1.1 200')) Client.refused += 1;
       const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
       Client.bytes += length;

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/database/embedded-postgres.js';
@@ -8,10 +9,12 @@ import { Bench, type Line, type Row } from './bench.js';
 import { HISTORY, LARGE, SIZES, SLOW_FLUSH } from './lines/end-to-end.js';
 import { FLOOR } from './lines/floor.js';
 import { IDLE_LATENCY } from './lines/idle-latency.js';
+import { PEERS } from './lines/peers.js';
 import { POLLS } from './lines/polls.js';
 import { SMALL_JOBS } from './lines/small-jobs.js';
 import { TICKET_UPDATES } from './lines/tickets.js';
 import { WORKERS } from './lines/workers.js';
+import { drawInto } from './picture.js';
 
 /**
  * Measures the whole service over HTTP, on one Postgres with its default durability and one version of Node: `npm run bench`
@@ -39,13 +42,17 @@ const { values } = parseArgs({
   },
 });
 
+const PICTURE = fileURLToPath(new URL('../docs/images/performance.svg', import.meta.url));
+
 const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
 async function main(): Promise<void> {
   const asked = values.only?.split(',');
   const lines = LINES.filter(({ key }) => asked === undefined || asked.includes(key));
-  if (lines.length < (asked?.length ?? 0))
+  if (asked?.some((key) => LINES.every((line) => line.key !== key)))
     throw new Error(`expected --only to name some of ${LINES.map(({ key }) => key).join(', ')}`);
+  // Before the ten million results.
+  if (values.peers) lines.splice(lines.includes(HISTORY) ? -1 : lines.length, 0, PEERS);
   const dataDir = await mkdtemp(join(tmpdir(), 'tally-bench-'));
   const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined });
   const sql = new pg.Client({ connectionString: postgres.url });
@@ -53,9 +60,9 @@ async function main(): Promise<void> {
     await sql.connect();
     const bench = new Bench(postgres.url, Number(values.rounds), Number(values.tasks), sql);
     const { rows } = await sql.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
-    console.log(
-      `Node ${process.version}, Postgres ${rows[0]!.v}, ${cpus().length} cores (${cpus()[0]?.model ?? '?'}), medians of ${bench.rounds}, ${new Date().toISOString().slice(0, 10)}\n`,
-    );
+    const machine = `${cpus().length} cores (${cpus()[0]?.model ?? '?'})`;
+    const about = `Node ${process.version}, Postgres ${rows[0]!.v}, ${machine}, medians of ${bench.rounds}, ${new Date().toISOString().slice(0, 10)}`;
+    console.log(`${about}\n`);
     console.log(row('what', 'measured', 'goal'));
     console.log(row('---', '---', '---'));
     const found: Row[] = [];
@@ -64,6 +71,8 @@ async function main(): Promise<void> {
         found.push(each);
         console.log(row(each.what, each.value, each.goal ?? ''));
       }
+    // What was not measured in this run has no place in the picture: it is drawn of a whole run only.
+    if (asked === undefined) await drawInto(PICTURE, found, about);
   } finally {
     await sql.end();
     await postgres.stop();

@@ -6,8 +6,7 @@ import type { BenchService } from '../service.js';
 /** (a), (b), (i), (j): no-op tasks by NDJSON over HTTP, run, recorded, seen `completed` by a poll. */
 
 /** A task of 100 bytes whose handler returns at once. */
-export const noOps = (total: number): Buffer =>
-  Buffer.from(`{"note":"${'x'.repeat(89)}"}\n`.repeat(total));
+export const noOps = (total: number): Buffer => Buffer.from(`{"note":"${'x'.repeat(89)}"}\n`.repeat(total));
 
 export interface Round {
   readonly perSecond: number;

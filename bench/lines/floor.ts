@@ -34,7 +34,11 @@ async function* run(bench: Bench): AsyncGenerator<Row> {
     what: `(f) psql's COPY of ${whole(bench.large)} result rows`,
     value: `${whole(perSecond)} rows/s${Number.isNaN(ratio) ? '' : `; (a) takes ${ratio.toFixed(1)} × its time`}`,
     goal: '(a) ≤ 4 ×',
-    bar: { group: 'No-op tasks a second, end to end', name: 'psql: COPY of the results alone', value: perSecond },
+    bar: {
+      group: 'No-op tasks a second, end to end',
+      name: 'psql: COPY of the results alone',
+      value: perSecond,
+    },
   };
 }
 

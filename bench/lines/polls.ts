@@ -1,7 +1,7 @@
 import { freePort } from '../../test/support/service.js';
 import { median, whole, type Bench, type Line, type Row } from '../bench.js';
-import type { LoadResult } from '../load.js';
-import { background, end, load } from '../processes.js';
+import type { LoadRequest, LoadResult } from '../load.js';
+import { background, cpuSeconds, end, load } from '../processes.js';
 import { AUTHORIZATION, type BenchService, type Status } from '../service.js';
 import { endToEnd, noOps } from './end-to-end.js';
 
@@ -23,20 +23,30 @@ const many = async (service: BenchService, body: string): Promise<Status[]> => {
   return jobs;
 };
 
-const poll = (service: BenchService, jobs: readonly Status[]): Promise<LoadResult> =>
-  load({
+interface Polled extends LoadResult {
+  /** Microseconds of a processor that the server took for an answer. */
+  readonly cpuUs: number;
+}
+
+async function ask(pid: number, request: Omit<LoadRequest, 'connections' | 'seconds'>): Promise<Polled> {
+  const before = cpuSeconds(pid);
+  const found = await load({ ...request, connections: CONNECTIONS, seconds: SECONDS });
+  return { ...found, cpuUs: ((cpuSeconds(pid) - before) * 1_000_000) / (found.perSecond * SECONDS) };
+}
+
+const poll = (service: BenchService, jobs: readonly Status[]): Promise<Polled> =>
+  ask(service.pid, {
     port: service.port,
     paths: jobs.map(({ url }) => new URL(url).pathname),
     headers: { Authorization: AUTHORIZATION },
-    connections: CONNECTIONS,
-    seconds: SECONDS,
   });
 
-async function constant(bytes: number): Promise<LoadResult> {
+async function constant(bytes: number): Promise<Polled> {
   const port = await freePort();
   const bare = await background('./bare-nest.ts', String(port), String(Math.round(bytes)));
   try {
-    return await load({ port, paths: ['/constant'], headers: {}, connections: CONNECTIONS, seconds: SECONDS });
+    await ask(bare.pid!, { port, paths: ['/constant'], headers: {} });
+    return await ask(bare.pid!, { port, paths: ['/constant'], headers: {} });
   } finally {
     await end(bare);
   }
@@ -44,6 +54,8 @@ async function constant(bytes: number): Promise<LoadResult> {
 
 const rate = (found: readonly LoadResult[]): number => median(found.map(({ perSecond }) => perSecond));
 const p99 = (found: readonly LoadResult[]): number => median(found.map(({ p99Ms }) => p99Ms));
+const cpu = (found: readonly Polled[]): string =>
+  `${median(found.map(({ cpuUs }) => cpuUs)).toFixed(0)} µs of a processor each`;
 
 async function* run(bench: Bench): AsyncGenerator<Row> {
   const [ended, working, bare] = await bench.with({ WORKER_CONCURRENCY: '100' }, async (service) => {
@@ -53,7 +65,7 @@ async function* run(bench: Bench): AsyncGenerator<Row> {
     for (const { url } of held) await service.progressed(url, RESULTS);
     await poll(service, done);
     // In turns, so that what else the machine does meets all three.
-    const found: [LoadResult[], LoadResult[], LoadResult[]] = [[], [], []];
+    const found: [Polled[], Polled[], Polled[]] = [[], [], []];
     for (let n = 0; n < bench.rounds; n += 1) {
       found[0].push(await poll(service, done));
       found[1].push(await poll(service, held));
@@ -67,18 +79,18 @@ async function* run(bench: Bench): AsyncGenerator<Row> {
   const group = 'Answers a second to polls, 50 connections';
   yield {
     what: `(f) a bare Nest, a constant of ${whole(ended[0]!.bytes)} bytes`,
-    value: `${whole(rate(bare))} answers/s`,
+    value: `${whole(rate(bare))} answers/s; ${cpu(bare)}`,
     bar: { group, name: 'a bare Nest, a constant', value: rate(bare) },
   };
   yield {
     what: `(e) polls of ${JOBS} ended jobs, ${CONNECTIONS} connections`,
-    value: `${whole(rate(ended))} polls/s, ${share(ended)} of the constant; p99 ${p99(ended).toFixed(1)} ms`,
+    value: `${whole(rate(ended))} polls/s, ${share(ended)} of the constant; p99 ${p99(ended).toFixed(1)} ms; ${cpu(ended)}`,
     goal: '≥ 80 %',
     bar: { group, name: 'Tally, ended jobs', value: rate(ended) },
   };
   yield {
     what: `(e) polls of ${JOBS} working jobs, ${CONNECTIONS} connections`,
-    value: `${whole(rate(working))} polls/s, ${share(working)} of the constant; p99 ${p99(working).toFixed(1)} ms`,
+    value: `${whole(rate(working))} polls/s, ${share(working)} of the constant; p99 ${p99(working).toFixed(1)} ms; ${cpu(working)}`,
     goal: '≥ 40 %',
     bar: { group, name: 'Tally, working jobs', value: rate(working) },
   };
