@@ -3,14 +3,29 @@ import { Reflector } from '@nestjs/core';
 import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { DomainError } from '../errors.js';
-import type { Presented } from './authorization-header.js';
-import { CredentialsService } from './credentials.service.js';
+import { readBasic, readBearer, type Presented } from './authorization-header.js';
+import { CredentialsService, sessionKey } from './credentials.service.js';
 import type { Principal } from './principal.js';
 import { SCHEMES } from './strategies.js';
 
 interface AuthenticatedRequest extends FastifyRequest {
   presented?: Presented;
   principal?: Principal;
+  /** Asks again whose the credentials are. A function, which no log prints. */
+  verify?: () => Promise<Principal>;
+}
+
+/**
+ * Whether the credentials of a request that passed the guard are still right, for an answer that goes on for hours. What is revoked
+ * stops within a minute here as well. While the database is away, nobody is sent away.
+ */
+export async function isStillAllowed(request: FastifyRequest): Promise<boolean> {
+  try {
+    await (request as AuthenticatedRequest).verify?.();
+    return true;
+  } catch (error) {
+    return !(error instanceof DomainError && error.word === 'Unauthorized');
+  }
 }
 
 export const PUBLIC = 'tally:public';
@@ -54,6 +69,7 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
     const principal = authorization === undefined ? null : this.credentials.remembered(authorization);
     if (!principal) return this.#verify(context, request);
     request.principal = principal;
+    request.verify = () => this.#verifyHeader(request);
     return true;
   }
 
@@ -70,12 +86,22 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
   async #verify(context: ExecutionContext, request: AuthenticatedRequest): Promise<boolean> {
     await super.canActivate(context);
     const { presented } = request;
-    const authorization = request.headers.authorization;
-    if (!presented || authorization === undefined) throw unreadable();
+    if (!presented) throw unreadable();
     // The secret stays no longer than needed on an object that may be logged.
     delete request.presented;
-    request.principal = await this.credentials.verify(authorization, presented, request.ip);
+    const key =
+      presented.kind === 'session' ? sessionKey(presented.token) : (request.headers.authorization ?? '');
+    const verify = () => this.credentials.verify(key, presented, request.ip);
+    request.principal = await verify();
+    request.verify = verify;
     return true;
+  }
+
+  #verifyHeader({ headers, ip }: AuthenticatedRequest): Promise<Principal> {
+    const authorization = headers.authorization ?? '';
+    const presented = readBasic(authorization) ?? readBearer(authorization);
+    if (!presented) throw unreadable();
+    return this.credentials.verify(authorization, presented, ip);
   }
 
   /** Where passport leaves what it has read; the name that it has by default is `user`. */
@@ -93,5 +119,5 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
 export const unreadable = (): DomainError =>
   new DomainError(
     'Unauthorized',
-    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, or a Bearer API token',
+    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, a Bearer API token, or a session',
   );
