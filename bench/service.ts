@@ -45,7 +45,7 @@ export class BenchService {
     });
     const service = new BenchService(child, port);
     for (let tries = 0; !(await service.#answers()); tries += 1) {
-      if (tries > 300) throw new Error('the service does not answer');
+      if (tries > 1_200) throw new Error('the service does not answer');
       await sleep(100);
     }
     return service;
