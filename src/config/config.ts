@@ -33,7 +33,9 @@ const environment = z.object({
     .enum(['true', 'false'], 'expected true or false')
     .default('true')
     .transform((text) => text === 'true')
-    .describe('whether connections keep prepared statements: not through a transaction pooler that loses them'),
+    .describe(
+      'whether connections keep prepared statements: not through a transaction pooler that loses them',
+    ),
   DATA_DIR: z
     .string()
     .min(1, 'expected a path')
