@@ -8,6 +8,7 @@ export default tseslint.config(
       'node_modules/',
       'coverage/',
       'src/database/generated/',
+      'src/client/openapi.ts',
       '*.config.js',
       '.dependency-cruiser.cjs',
       'examples/',

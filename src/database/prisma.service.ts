@@ -5,6 +5,8 @@ import { CONFIG, type Config } from '../config/config.js';
 import { PrismaClient, type Prisma } from './generated/client.js';
 import { preparedName, TYPES } from './prepared.js';
 
+import { useOf, type PoolUse } from './pool-use.js';
+
 /** The name under which Nest hands out the URL of the database this process uses. */
 export const DATABASE_URL = Symbol('DATABASE_URL');
 
@@ -20,7 +22,7 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
 
   constructor(
     @Inject(DATABASE_URL) url: string,
-    @Optional() @Inject(CONFIG) config?: Pick<Config, 'PREPARED_STATEMENTS'>,
+    @Optional() @Inject(CONFIG) config?: Pick<Config, 'PREPARED_STATEMENTS' | 'DIRECT_DATABASE_URL'>,
   ) {
     const pool = new pg.Pool({
       connectionString: url,
@@ -35,7 +37,8 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     pool.on('error', () => undefined);
     super({ adapter: new PrismaPg(pool) });
     this.#pool = pool;
-    this.#prepares = config?.PREPARED_STATEMENTS ?? true;
+    // Who names a way past a pooler has one, and it may lose what a connection has prepared.
+    this.#prepares = config?.DIRECT_DATABASE_URL === undefined && (config?.PREPARED_STATEMENTS ?? true);
   }
 
   /**
@@ -65,6 +68,10 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     };
     const { rows } = await this.#pool.query<Row & pg.QueryResultRow>(query);
     return rows;
+  }
+
+  poolUse(): PoolUse {
+    return useOf(this.#pool);
   }
 
   async onModuleDestroy(): Promise<void> {

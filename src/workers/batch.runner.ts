@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { Lane, LaneService } from '../database/lane.service.js';
+import { tasksRan } from '../happenings.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskOutcome, TaskTransaction } from '../jobs/task-handler.js';
 import { isBatchHandler } from '../jobs/task-types.js';
@@ -130,8 +131,10 @@ export class BatchRunner {
           work.isEnding = ends;
           const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
           const recorded = settlement.takeResults();
+          const begunMs = performance.now();
           await work.store.recordWithCommit(lane, work.ref, recorded, end);
-          return { settlement, rest, ends, count: recorded.count };
+          const ms = performance.now() - begunMs;
+          return { settlement, rest, ends, recorded, ms };
         })
         .finally(() => {
           this.#lane = null;
@@ -139,7 +142,8 @@ export class BatchRunner {
         }),
     );
     if (!done) return false;
-    if (done.count > 0) work.noteProgress();
+    work.tellRecorded(done.recorded, done.ms);
+    if (done.recorded.count > 0) work.noteProgress();
     work.settlement.adoptRetries(done.settlement);
     if (done.rest.length > 0) this.#steps.push(done.rest);
     return done.ends;
@@ -219,6 +223,7 @@ export class BatchRunner {
       if (error instanceof CallAborted) this.#cutSoon();
       throw error;
     } finally {
+      tasksRan.tell({ type: work.type.type, tasks, seconds: call.elapsedMs / 1_000 });
       work.calls.delete(call);
     }
   }

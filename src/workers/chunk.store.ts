@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { LeaseLost } from '../errors.js';
+import { chunksClaimed } from '../happenings.js';
 import { sqlState, LEASE_LOST, UNIQUE_VIOLATION } from '../sql-errors.js';
 import { Prisma } from '../database/generated/client.js';
 import type { Lane } from '../database/lane.service.js';
@@ -58,6 +59,7 @@ export class ChunkStore {
         )[1]
       : await this.prisma.rows<Rows[number]>('claim', claimSql(request));
     const leases = rows.filter((row): row is Row => row.leaseId !== null);
+    if (leases.length > 0) chunksClaimed.tell({ leases });
     const contended = leases.length === 0 && (rows[0]?.candidates ?? 0) > 0;
     return { leases, contended, suspects: rows[0]?.suspects ?? false };
   }
