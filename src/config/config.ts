@@ -29,6 +29,13 @@ const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+  PREPARED_STATEMENTS: z
+    .enum(['true', 'false'], 'expected true or false')
+    .default('true')
+    .transform((text) => text === 'true')
+    .describe(
+      'whether connections keep prepared statements: not through a transaction pooler that loses them',
+    ),
   DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the same database past a transaction pooler, to hear its notifications'),

@@ -5,7 +5,7 @@ import { printJobId } from '../jobs/job.js';
 import type { TaskOutcome, TaskTransaction } from '../jobs/task-handler.js';
 import { isBatchHandler } from '../jobs/task-types.js';
 import { isDatabaseAway, isSerializationFailure, LEASE_LOST, sqlState } from '../sql-errors.js';
-import { Call, CallAborted } from './call.js';
+import { Call, CallAborted, type CallEnd } from './call.js';
 import type { ChunkWork } from './chunk.work.js';
 import { ManyContext, SingleContext } from './handler-context.js';
 import { thrownOutcome, toOutcome } from './outcome.js';
@@ -211,10 +211,14 @@ export class BatchRunner {
   /** @param tasks in the call: each brings its own time */
   async #call<T>(context: SingleContext | ManyContext, tasks: number, run: () => Promise<T> | T): Promise<T> {
     const { work } = this;
-    const call = new Call(work.lease, context, work.lease.taskTimeoutSeconds * 1_000 * tasks, run);
+    const timeoutMs = work.lease.taskTimeoutSeconds * 1_000 * tasks;
+    let end!: CallEnd<T>;
+    const ended = new Promise<T>((returned, thrown) => (end = { returned, thrown }));
+    const call = new Call<T>(work.lease, context, timeoutMs, end);
     work.calls.add(call);
     try {
-      return await call.settled;
+      call.begin(run);
+      return await ended;
     } catch (error) {
       if (error instanceof CallAborted) this.#cutSoon();
       throw error;
