@@ -33,9 +33,7 @@ const environment = z.object({
     .enum(['true', 'false'], 'expected true or false')
     .default('true')
     .transform((text) => text === 'true')
-    .describe(
-      'whether connections keep prepared statements: not through a transaction pooler that loses them',
-    ),
+    .describe('whether connections keep prepared statements; behind a pooler they never do'),
   DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the same database past a transaction pooler, to hear its notifications'),

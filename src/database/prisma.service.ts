@@ -3,8 +3,8 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 import { PrismaClient, type Prisma } from './generated/client.js';
+import { isPooled } from './pooler.js';
 import { preparedName, TYPES } from './prepared.js';
-
 import { useOf, type PoolUse } from './pool-use.js';
 
 /** The name under which Nest hands out the URL of the database this process uses. */
@@ -17,12 +17,12 @@ export const DATABASE_URL = Symbol('DATABASE_URL');
 @Injectable()
 export class PrismaService extends PrismaClient implements OnModuleDestroy {
   readonly #pool: pg.Pool;
-
-  readonly #prepares: boolean;
+  /** Null until it is known. */
+  #prepares: boolean | null;
 
   constructor(
     @Inject(DATABASE_URL) url: string,
-    @Optional() @Inject(CONFIG) config?: Pick<Config, 'PREPARED_STATEMENTS' | 'DIRECT_DATABASE_URL'>,
+    @Optional() @Inject(CONFIG) config?: Pick<Config, 'PREPARED_STATEMENTS'>,
   ) {
     const pool = new pg.Pool({
       connectionString: url,
@@ -37,8 +37,7 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     pool.on('error', () => undefined);
     super({ adapter: new PrismaPg(pool) });
     this.#pool = pool;
-    // Who names a way past a pooler has one, and it may lose what a connection has prepared.
-    this.#prepares = config?.DIRECT_DATABASE_URL === undefined && (config?.PREPARED_STATEMENTS ?? true);
+    this.#prepares = config?.PREPARED_STATEMENTS === false ? false : null;
   }
 
   /**
@@ -60,14 +59,32 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
    */
   async rows<Row>(name: string | null, statement: Prisma.Sql): Promise<Row[]> {
     const { text, values } = statement;
+    const isPrepared = name !== null && (this.#prepares ?? (await this.#findOut()));
     const query = {
-      ...(this.#prepares && name !== null && { name: preparedName(name, text) }),
+      ...(isPrepared && { name: preparedName(name, text) }),
       text,
       values: [...values],
       types: TYPES,
     };
     const { rows } = await this.#pool.query<Row & pg.QueryResultRow>(query);
     return rows;
+  }
+
+  /** A transaction pooler gives each transaction another backend, which knows nothing of what was prepared. */
+  async #findOut(): Promise<boolean> {
+    const client = await this.#pool.connect();
+    // When it is cut the statement fails, which says the same; without a listener the process would end.
+    const ignore = (): void => undefined;
+    client.on('error', ignore);
+    let isBroken = true;
+    try {
+      this.#prepares = !(await isPooled(client));
+      isBroken = false;
+      return this.#prepares;
+    } finally {
+      client.off('error', ignore);
+      client.release(isBroken);
+    }
   }
 
   poolUse(): PoolUse {

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 import { DATABASE_URL } from '../database/prisma.service.js';
+import { isPooled } from '../database/pooler.js';
 import { messageOf } from '../errors.js';
 
 const RECONNECT_MS = 1_000;
@@ -89,11 +90,4 @@ export class WakeUp {
     this.#reconnect = setTimeout(() => void this.#connect(), RECONNECT_MS);
     this.#reconnect.unref();
   }
-}
-
-/** Whether the backend is another one than the connection was told at its start: a pooler gives it one for each transaction. */
-async function isPooled(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-  // The types of pg leave it out.
-  return rows[0]?.pid !== (client as unknown as { processID: number }).processID;
 }
