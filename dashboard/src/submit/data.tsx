@@ -87,6 +87,8 @@ function Pasted({ form }: { form: Submission }) {
   useEffect(() => {
     const timer = setTimeout(() => {
       const { value } = text;
+      // A file that was chosen meanwhile stands; and a form that nobody has typed into changes nothing.
+      if (form.input.peek()?.name || (value === '' && form.input.peek() === null)) return;
       form.change(
         () => (form.input.value = value.trim() === '' ? null : { blob: new Blob([value]), name: null }),
       );
