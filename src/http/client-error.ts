@@ -18,6 +18,8 @@ const DESCRIPTION_OF: Readonly<Record<number, string>> = {
 };
 
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  // What comes after a request that said it is the last: that one has its answer, or gets it, and then the connection ends.
+  if (error.code === 'HPE_CLOSED_CONNECTION') return;
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

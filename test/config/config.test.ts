@@ -96,6 +96,7 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['ADMIN_EMAIL', 'ann', 'expected an email address, got: ann'],
     ['DATABASE_URL', 'mysql://x', 'expected a URL that begins with postgres://'],
     ['DATABASE_URL', 'x', 'expected a URL that begins with postgres://'],
+    ['PREPARED_STATEMENTS', 'no', 'expected true or false, got: no'],
     ['DIRECT_DATABASE_URL', 'postgres://db/tally', 'expected DATABASE_URL beside it'],
     ['PUBLIC_URL', 'ftp://example.com', 'expected a URL that begins with http:// or https://'],
     ['PUBLIC_URL', 'example.com', 'expected a URL that begins with http:// or https://'],

@@ -243,6 +243,12 @@ describe('over a bare connection', () => {
     }
   });
 
+  test('what comes after a request that ends its connection has no answer of its own', async () => {
+    const answer = await send(`${rawGet('/api/v2/jobs/1.json', user)}{"more":true}`);
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({ error: 'RecordNotFound' });
+  });
+
   test('headers that are too large are a 431 of the same shape', async () => {
     const answer = await send(`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`);
     expect(answer.status).toBe(431);
