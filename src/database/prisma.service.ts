@@ -2,6 +2,7 @@ import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.js';
+import { POOL, TURN_MS } from './pool-shares.js';
 
 /** The name under which Nest hands out the URL of the database this process uses. */
 export const DATABASE_URL = Symbol('DATABASE_URL');
@@ -17,9 +18,9 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
   constructor(@Inject(DATABASE_URL) url: string) {
     const pool = new pg.Pool({
       connectionString: url,
-      max: 10,
+      max: POOL,
       application_name: 'tally',
-      connectionTimeoutMillis: 5_000,
+      connectionTimeoutMillis: TURN_MS,
       // A connection that stays open and carries nothing would hold its request for ever.
       query_timeout: 30_000,
       keepAlive: true,
@@ -45,4 +46,11 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     await this.$disconnect();
     await this.#pool.end();
   }
+}
+
+/** Whether the database takes no writes for now: it is a standby, or a setting says so. */
+export async function isReadOnly(prisma: Pick<PrismaClient, '$queryRaw'>): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ setting: string }[]>`
+    SELECT current_setting('transaction_read_only') AS setting`;
+  return row?.setting === 'on';
 }
