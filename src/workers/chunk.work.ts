@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { LeaseLost } from '../errors.js';
+import { Outage } from '../outage.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskType } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
@@ -14,6 +15,7 @@ import { isLone, partsOf, UNSUSPECTED } from './suspicion.js';
 
 const AWAY_RETRY_MS = 200;
 const log = new Logger('Worker');
+const outage = new Outage(log, 'results cannot be recorded and are kept');
 
 /**
  * One leased chunk: what is still to do, what is done but not yet recorded, and every write on its behalf. The runners
@@ -243,11 +245,17 @@ export class ChunkWork implements ChunkVoice {
   async #persist<T>(send: () => Promise<T>): Promise<T | undefined> {
     while (!this.isStopped) {
       try {
-        return await send();
+        const answer = await send();
+        outage.over();
+        return answer;
       } catch (error) {
-        if (error instanceof LeaseLost) this.stop('lost');
-        else if (!isDatabaseAway(error)) throw error;
-        else await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS));
+        if (error instanceof LeaseLost) {
+          this.stop('lost');
+          return undefined;
+        }
+        if (!isDatabaseAway(error)) throw error;
+        outage.met(error, { job: printJobId(this.lease.jobId), account: this.lease.accountId });
+        await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS));
       }
     }
     return undefined;
