@@ -251,7 +251,7 @@ export class BatchRunner {
     const { work } = this;
     const thrown = error instanceof TaskGaveOut ? error.thrown : error;
     const faulty = error instanceof TaskGaveOut ? [error.task] : step;
-    if (sqlState(thrown) === LEASE_LOST) work.stop('lost');
+    if (sqlState(thrown) === LEASE_LOST) await work.stopRefused();
     if (work.isStopped) return;
     if (thrown instanceof CallAborted && thrown.why !== 'timeout') {
       this.#steps.push(step);

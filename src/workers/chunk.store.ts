@@ -90,6 +90,11 @@ export class ChunkStore {
     );
   }
 
+  /** Whether the job works no more. */
+  async hasJobEnded(jobId: string): Promise<boolean> {
+    return (await this.prisma.jobStatus.count({ where: { id: jobId, status: 'working' } })) === 0;
+  }
+
   /** Makes ready what has waited long enough. @returns chunks made ready */
   promote(): Promise<number> {
     return this.prisma.$executeRaw`

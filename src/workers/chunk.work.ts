@@ -226,6 +226,24 @@ export class ChunkWork implements ChunkVoice {
     for (const call of this.calls) call.abort(why);
   }
 
+  /**
+   * The database has refused a write. Handlers hear of the job's end, where that is why, and not of a lost lease: whichever
+   * comes first after a kill, a record or the heartbeat's look, they are told the same.
+   */
+  async stopRefused(): Promise<void> {
+    this.stop((await this.#hasJobEnded()) ? 'ended' : 'lost');
+  }
+
+  async #hasJobEnded(): Promise<boolean> {
+    try {
+      return await this.store.hasJobEnded(this.lease.jobId);
+    } catch (error) {
+      // Without an answer nothing more is known than that the write was refused.
+      if (isDatabaseAway(error)) return false;
+      throw error;
+    }
+  }
+
   /** Writes come one after the other: a flush must not overtake a finish. After `stop` there are none. */
   async write<T>(write: () => Promise<T>): Promise<T | undefined> {
     this.#writes += 1;
@@ -250,7 +268,7 @@ export class ChunkWork implements ChunkVoice {
         return answer;
       } catch (error) {
         if (error instanceof LeaseLost) {
-          this.stop('lost');
+          await this.stopRefused();
           return undefined;
         }
         if (!isDatabaseAway(error)) throw error;

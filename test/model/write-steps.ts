@@ -31,7 +31,7 @@ async function splitSuspect(world: World, worker: SimWorker, hand: Hand): Promis
   world.say(`${worker.name} splits a suspect of ${hand.open.length}: ${mustBe}`);
   const [first] = partsOf(hand.open);
   const goesOn = await hand.work.split();
-  expect(hand.work.isLost).toBe(mustBe === 'LeaseLost');
+  expectToldOf(world, hand, mustBe);
   expect(goesOn).toBe(mustBe === 'recorded' && next[0]?.keepsLease === true);
   hand.isCleared = true;
   hand.open = first!;
@@ -48,7 +48,7 @@ async function condemn(world: World, worker: SimWorker, hand: Hand): Promise<voi
   for (const task of hand.work.takeRest())
     hand.work.settlement.settle(task, failed('WorkerCrashed', sentence));
   await hand.work.finish(() => []);
-  expect(hand.work.isLost).toBe(mustBe === 'LeaseLost');
+  expectToldOf(world, hand, mustBe);
   worker.drop(hand);
 }
 
@@ -69,8 +69,14 @@ function message(world: World, hand: Hand, { c }: Numbers): string | null {
   return text;
 }
 
-function conclude(worker: SimWorker, hand: Hand, mustBe: Recorded): void {
-  expect(hand.work.isLost).toBe(mustBe === 'LeaseLost');
+/** Of a refused write the worker knows why: the job is over, or else the lease is another's. */
+function expectToldOf({ model }: World, { work }: Hand, mustBe: Recorded): void {
+  const job = model.jobs.find(({ id }) => id === work.ref.jobId)!;
+  expect(work.isLost).toBe(mustBe === 'LeaseLost' && job.status === 'working');
+}
+
+function conclude(world: World, worker: SimWorker, hand: Hand, mustBe: Recorded): void {
+  expectToldOf(world, hand, mustBe);
   if (mustBe === 'LeaseLost') worker.lose(hand);
 }
 
@@ -87,7 +93,7 @@ export async function flushStep(world: World, numbers: Numbers): Promise<void> {
   world.say(`${worker.name} flushes ${[...results.keys()].join(' ')}: ${mustBe}`);
   await hand.work.flush();
   hand.noteProgress(records);
-  conclude(worker, hand, mustBe);
+  conclude(world, worker, hand, mustBe);
 }
 
 /** Records some or all of what is open, and ends the chunk: retries, and the rest handed back. */
@@ -106,7 +112,7 @@ export async function finishStep(world: World, numbers: Numbers): Promise<void> 
   world.say(`${worker.name} finishes with ${[...results.keys()].join(' ')}: ${mustBe}`);
   hand.work.giveBack(hand.running);
   await hand.work.finish(() => hand.work.handBack(hand.work.takeRest(), parts));
-  conclude(worker, hand, mustBe);
+  conclude(world, worker, hand, mustBe);
   worker.drop(hand);
 }
 
@@ -137,7 +143,7 @@ export async function sliceStep(world: World, numbers: Numbers): Promise<void> {
   hand.running = begun;
   hand.open = kept;
   if (mustBe === 'recorded') world.leases.push(hand.work.ref);
-  conclude(worker, hand, mustBe);
+  conclude(world, worker, hand, mustBe);
 }
 
 /** As a flush or a finish, together with what a handler writes in its transaction. */
