@@ -3,7 +3,7 @@
  * roof: they know every room.
  */
 const FLOORS = [
-  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging'],
+  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging', 'pages'],
   ['workers'],
   ['jobs'],
   ['auth'],

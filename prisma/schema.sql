@@ -146,6 +146,19 @@ CREATE TABLE job_uploads (
   CONSTRAINT job_uploads_pkey PRIMARY KEY (job_id)
 );
 
+CREATE TABLE sessions (
+  hash bytea NOT NULL,
+  user_id integer NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamp(3) with time zone NOT NULL,
+  CONSTRAINT sessions_pkey PRIMARY KEY (hash),
+  CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON UPDATE CASCADE ON DELETE CASCADE,
+  CONSTRAINT a_session_ends_after_it_begins CHECK (expires_at > created_at),
+  CONSTRAINT session_hash_is_sha256 CHECK (length(hash) = 32)
+);
+CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at);
+CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id);
+
 CREATE TABLE task_chunks (
   job_id uuid NOT NULL,
   id bigint NOT NULL DEFAULT nextval('task_chunks_id_seq'::regclass),
@@ -236,6 +249,7 @@ CREATE TABLE users (
 );
 CREATE INDEX users_account_id_idx ON public.users USING btree (account_id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email);
+CREATE TRIGGER sessions_end_with_their_password AFTER UPDATE OF password_hash, disabled_at ON users FOR EACH ROW WHEN (old.password_hash IS DISTINCT FROM new.password_hash OR new.disabled_at IS NOT NULL) EXECUTE FUNCTION end_the_sessions();
 
 CREATE TABLE virtual_times (
   type text NOT NULL,
@@ -259,6 +273,15 @@ CREATE OR REPLACE FUNCTION public.delete_the_callback()
 AS $function$
 BEGIN
   DELETE FROM job_callbacks WHERE job_id = OLD.id;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.end_the_sessions()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  DELETE FROM sessions WHERE user_id = NEW.id;
   RETURN NULL;
 END $function$;
 

@@ -2,8 +2,10 @@ import 'reflect-metadata';
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
 import { AppModule } from './app.module.js';
 import { refuseAnonymous } from './auth/anonymous.js';
+import { refuseCrossSite } from './auth/cross-site.js';
 import { ensureFirstAdmin, type FirstAdmin } from './auth/bootstrap.js';
 import { parseConfig, type Config } from './config/config.js';
 import { openDatabase, type OpenDatabase } from './database/open-database.js';
@@ -60,7 +62,7 @@ async function start(config: Config, module: DynamicModule): Promise<NestFastify
   const adapter = fastifyAdapter(config);
   logRequests(adapter.getInstance(), loggers.pino);
   if (config.ROLE === 'worker') serveOnly(adapter, WORKER_PATHS);
-  else refuseAnonymous(adapter.getInstance());
+  else refuseStrangers(adapter.getInstance(), config);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
     abortOnError: false,
@@ -84,6 +86,12 @@ async function start(config: Config, module: DynamicModule): Promise<NestFastify
   }
   if (admin) printAdmin(admin);
   return app;
+}
+
+/** Before a body is read: what another site's page asks, and what nobody knows who asks. */
+function refuseStrangers(instance: FastifyInstance, config: Config): void {
+  refuseCrossSite(instance, config);
+  refuseAnonymous(instance);
 }
 
 async function close(app: NestFastifyApplication): Promise<void> {

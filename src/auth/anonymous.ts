@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { readSessionCookie } from '../http/session-cookie.js';
 import { unreadable } from './authenticated.guard.js';
 
 /**
@@ -7,7 +8,10 @@ import { unreadable } from './authenticated.guard.js';
  */
 export function refuseAnonymous(instance: FastifyInstance): void {
   instance.addHook('onRequest', (request, _, done) => {
-    const isAnonymous = request.headers.authorization === undefined && request.url.startsWith('/api/');
-    done(isAnonymous && !request.is404 ? unreadable() : undefined);
+    const { authorization, cookie } = request.headers;
+    const isAnonymous = authorization === undefined && readSessionCookie(cookie) === null;
+    // The route and not the URL, which may spell the same path in another way.
+    const isRefused = isAnonymous && !request.is404 && request.routeOptions.url?.startsWith('/api/');
+    done(isRefused ? unreadable() : undefined);
   });
 }

@@ -4,13 +4,29 @@ import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { DomainError } from '../errors.js';
 import type { Presented } from './authorization-header.js';
-import { CredentialsService } from './credentials.service.js';
+import { CredentialsService, sessionKey } from './credentials.service.js';
 import type { Principal } from './principal.js';
 import { SCHEMES } from './strategies.js';
 
 interface AuthenticatedRequest extends FastifyRequest {
   presented?: Presented;
   principal?: Principal;
+}
+
+/** Asks again whose the credentials of a request are. */
+const verifications = new WeakMap<FastifyRequest, () => Promise<Principal>>();
+
+/**
+ * Whether the credentials of a request that passed the guard are still right, for an answer that goes on for hours. What is revoked
+ * stops within a minute here as well. While the database is away, nobody is sent away.
+ */
+export async function isStillAllowed(request: FastifyRequest): Promise<boolean> {
+  try {
+    await verifications.get(request)?.();
+    return true;
+  } catch (error) {
+    return !(error instanceof DomainError && error.word === 'Unauthorized');
+  }
 }
 
 export const PUBLIC = 'tally:public';
@@ -50,11 +66,14 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
     await super.canActivate(context);
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
     const { presented } = request;
-    const authorization = request.headers.authorization;
-    if (!presented || authorization === undefined) throw unreadable();
+    if (!presented) throw unreadable();
     // The secret stays no longer than needed on an object that may be logged.
     delete request.presented;
-    request.principal = await this.credentials.verify(authorization, presented, request.ip);
+    const key =
+      presented.kind === 'session' ? sessionKey(presented.token) : (request.headers.authorization ?? '');
+    const verify = () => this.credentials.verify(key, presented, request.ip);
+    request.principal = await verify();
+    verifications.set(request, verify);
     return true;
   }
 
@@ -73,5 +92,5 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
 export const unreadable = (): DomainError =>
   new DomainError(
     'Unauthorized',
-    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, or a Bearer API token',
+    'Expected credentials: HTTP Basic with email:password or email/token:API_TOKEN, a Bearer API token, or a session',
   );

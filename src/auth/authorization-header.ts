@@ -2,7 +2,9 @@
 export type Presented =
   | { readonly kind: 'password'; readonly email: string; readonly password: string }
   /** `email` is null for a Bearer token, which stands for its user alone. */
-  | { readonly kind: 'token'; readonly email: string | null; readonly token: string };
+  | { readonly kind: 'token'; readonly email: string | null; readonly token: string }
+  /** What the cookie of a signed-in browser holds. */
+  | { readonly kind: 'session'; readonly token: string };
 
 /** No email address is longer (RFC 5321's path, less its angle brackets). */
 export const EMAIL_CHARACTERS_MAX = 254;

@@ -5,7 +5,7 @@ import pLimit from 'p-limit';
 import { DomainError } from '../errors.js';
 import type { Presented } from './authorization-header.js';
 import { CLOCK, type Clock } from './clock.js';
-import { CredentialsStore } from './credentials.store.js';
+import { CredentialsStore, type PasswordRow } from './credentials.store.js';
 import { PasswordVerifier } from './passwords.js';
 import type { Principal } from './principal.js';
 import { Throttle } from './throttle.js';
@@ -36,6 +36,8 @@ type Token = Extract<Presented, { kind: 'token' }>;
 export class CredentialsService {
   readonly #key = randomBytes(32);
   readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_MAX });
+  /** Fingerprints of what has signed in at /session. */
+  readonly #signedIn = new LRUCache<string, true>({ max: REMEMBERED_MAX });
   readonly #running = new Map<string, Promise<Principal | null>>();
   readonly #strangers = pLimit(STRANGERS_AT_ONCE);
   readonly #known = pLimit(KNOWN_AT_ONCE);
@@ -48,18 +50,50 @@ export class CredentialsService {
   ) {}
 
   /**
-   * @param authorization the whole header, from which `presented` was read
+   * @param key what `presented` was read from: the whole header, or as `sessionKey` has it
    * @param address where the request came from
    * @throws DomainError Unauthorized; TooManyRequests after too many failures, or when too many passwords wait for their turn
    */
-  async verify(authorization: string, presented: Presented, address: string): Promise<Principal> {
-    const fingerprint = createHmac('sha256', this.#key).update(authorization).digest('base64');
+  async verify(key: string, presented: Presented, address: string): Promise<Principal> {
+    const fingerprint = this.#fingerprint(key);
     const remembered = this.#remembered.get(fingerprint);
     if (remembered && this.clock.now() - remembered.at < REMEMBERED_MS) return remembered.principal;
     const principal = await (this.#running.get(fingerprint) ??
       this.#start(fingerprint, remembered ? this.#again(presented) : this.#first(presented, address)));
-    if (!principal) throw new DomainError('Unauthorized', 'The credentials are not valid');
+    if (!principal) throw wrong();
     return principal;
+  }
+
+  /** Makes it be verified anew when it comes again. @param key as of `verify` */
+  forget(key: string): void {
+    this.#remembered.delete(this.#fingerprint(key));
+  }
+
+  /**
+   * Compares a password whatever is remembered: one that was changed a moment ago must not begin a session of many hours.
+   * @param begin is called when it is right; null from it counts as a wrong password
+   * @throws DomainError as `verify`
+   */
+  async signIn<T>(
+    presented: Password,
+    address: string,
+    begin: (user: PasswordRow) => Promise<T | null>,
+  ): Promise<T> {
+    const fingerprint = this.#fingerprint(`sign-in ${presented.email}:${presented.password}`);
+    const attempt = async (): Promise<T | null> => {
+      const user = await this.#match(presented);
+      return user && begin(user);
+    };
+    const signedIn = await (this.#signedIn.has(fingerprint)
+      ? this.#known(attempt)
+      : this.#asStranger(presented, address, attempt));
+    if (signedIn === null) throw wrong();
+    this.#signedIn.set(fingerprint, true);
+    return signedIn;
+  }
+
+  #fingerprint(key: string): string {
+    return createHmac('sha256', this.#key).update(key).digest('base64');
   }
 
   /** Requests that bring the same header meanwhile share this verification. Only a success is remembered. */
@@ -79,16 +113,28 @@ export class CredentialsService {
 
   /** Credentials that were right before. */
   #again(presented: Presented): Promise<Principal | null> {
-    return presented.kind === 'token'
-      ? this.store.principalOfToken(presented.token, presented.email)
-      : this.#known(() => this.#compare(presented));
+    switch (presented.kind) {
+      case 'password':
+        return this.#known(() => this.#compare(presented));
+      case 'token':
+        return this.store.principalOfToken(presented.token, presented.email);
+      case 'session':
+        return this.store.principalOfSession(presented.token);
+    }
   }
 
   async #first(presented: Presented, address: string): Promise<Principal | null> {
     await this.throttle.checkAddress(address);
-    return presented.kind === 'token'
-      ? this.#firstToken(presented, address)
-      : this.#firstPassword(presented, address);
+    switch (presented.kind) {
+      case 'password':
+        return this.#asStranger(presented, address, () => this.#compare(presented));
+      case 'token':
+        return this.#firstToken(presented, address);
+      case 'session':
+        // Not counted as a failure: 256 bits cannot be guessed, and the open pages of one user whose session has ended would
+        // keep that user from signing in.
+        return this.store.principalOfSession(presented.token);
+    }
   }
 
   /** A right token passes even when its email is throttled: 256 bits cannot be guessed, and the look-up is cheap. */
@@ -100,8 +146,14 @@ export class CredentialsService {
     return null;
   }
 
-  async #firstPassword(presented: Password, address: string): Promise<Principal | null> {
-    await this.throttle.checkEmail(presented.email);
+  /** Lets nobody guess without end. @param attempt null: it failed */
+  async #asStranger<T>(
+    { email }: Password,
+    address: string,
+    attempt: () => Promise<T | null>,
+  ): Promise<T | null> {
+    await this.throttle.checkAddress(address);
+    await this.throttle.checkEmail(email);
     if (this.#strangers.pendingCount >= STRANGERS_WAITING_MAX)
       throw new DomainError('TooManyRequests', 'Too many sign-ins are waiting; try again in a second', {
         retryAfterSeconds: 1,
@@ -109,17 +161,27 @@ export class CredentialsService {
     return this.#strangers(async () => {
       // Again, in its turn: else a hundred guesses that wait together would all be compared.
       await this.throttle.checkAddress(address);
-      await this.throttle.checkEmail(presented.email);
-      const principal = await this.#compare(presented);
-      if (!principal) await this.throttle.failed(address, presented.email);
-      return principal;
+      await this.throttle.checkEmail(email);
+      const success = await attempt();
+      if (success === null) await this.throttle.failed(address, email);
+      return success;
     });
   }
 
+  async #compare(presented: Password): Promise<Principal | null> {
+    const user = await this.#match(presented);
+    return user && this.store.principal(user.id);
+  }
+
   /** A wrong email takes the same way as a wrong password: one look-up, one run of argon2. */
-  async #compare({ email, password }: Password): Promise<Principal | null> {
+  async #match({ email, password }: Password): Promise<PasswordRow | null> {
     const user = await this.store.findPassword(email);
     const right = await this.passwords.matches(user?.passwordHash ?? null, password);
-    return right && user ? this.store.principal(user.id) : null;
+    return right ? user : null;
   }
 }
+
+/** What stands for a session where another credential's header does: it is none, so it is no other credential's. */
+export const sessionKey = (token: string): string => `session ${token}`;
+
+const wrong = (): DomainError => new DomainError('Unauthorized', 'The credentials are not valid');

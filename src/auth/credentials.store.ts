@@ -3,6 +3,12 @@ import { PrismaService } from '../database/prisma.service.js';
 import { tokenHash } from './api-token.js';
 import type { Principal } from './principal.js';
 
+/** What a password is compared with; null: the user signs in with tokens only. */
+export interface PasswordRow {
+  readonly id: number;
+  readonly passwordHash: string | null;
+}
+
 const PRINCIPAL = {
   id: true,
   accountId: true,
@@ -29,7 +35,7 @@ export class CredentialsStore {
    * an unknown email would not pay, and the time would tell.
    * @param email in lower case
    */
-  findPassword(email: string): Promise<{ id: number; passwordHash: string | null } | null> {
+  findPassword(email: string): Promise<PasswordRow | null> {
     return this.prisma.user.findUnique({ where: { email }, select: { id: true, passwordHash: true } });
   }
 
@@ -53,6 +59,13 @@ export class CredentialsStore {
       select: { user: { select: PRINCIPAL } },
     });
     return row && toPrincipal(row.user);
+  }
+
+  /** By Postgres's clock, which also said when the session ends. */
+  async principalOfSession(token: string): Promise<Principal | null> {
+    const [session] = await this.prisma.$queryRaw<{ userId: number }[]>`
+      SELECT user_id AS "userId" FROM sessions WHERE hash = ${tokenHash(token)} AND expires_at > clock_timestamp()`;
+    return session ? this.principal(session.userId) : null;
   }
 }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorWord } from '../errors.js';
 import { Outage } from '../outage.js';
 import { isDatabaseAway, whyAway } from '../sql-errors.js';
+import { isChallenged } from './challenge.js';
 import { bodyError, bodyTooLarge } from './streamed-body.js';
 
 /** The one place that knows which status code an error's word has. */
@@ -51,7 +52,8 @@ export class ErrorFilter implements ExceptionFilter {
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return;
   const error = understand(thrown, request);
-  if (error.word === 'Unauthorized') void reply.header('WWW-Authenticate', CHALLENGE);
+  if (error.word === 'Unauthorized' && isChallenged(request))
+    void reply.header('WWW-Authenticate', CHALLENGE);
   if (error.data.retryAfterSeconds !== undefined)
     void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.data.retryAfterSeconds))));
   void reply

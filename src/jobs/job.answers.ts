@@ -110,6 +110,31 @@ export const fullJob = z
 
 export const jobList = z.strictObject({ jobs: z.array(fullJob), ...pageAnswerShape });
 
+/** The data of `stats` among the events of all jobs. */
+export const liveStats = z
+  .strictObject({
+    at: time,
+    waiting: count.describe(
+      'Tasks of working jobs that wait, be it for a worker, another attempt, or a paused job to go on',
+    ),
+    running: count.describe('Tasks that are with a worker'),
+    processed: count.describe(
+      'Tasks processed since this process first looked; only differences say something, and another process counts anew',
+    ),
+    failed: count.describe('Of these, the failed ones'),
+    working_jobs: count,
+  })
+  .meta({ id: 'LiveStats' });
+
+/** The data of `jobs` among the events of all jobs. */
+export const liveJobs = z
+  .strictObject({
+    jobs: z.array(fullJob).describe('As they are now; those that are new as well'),
+    removed: z.array(printedId).optional().describe('Ids of deleted and expired jobs, of the newest 1,000'),
+    snapshot: z.literal(true).optional().describe('All working jobs are among `jobs`'),
+  })
+  .meta({ id: 'LiveJobs' });
+
 const resultOf = {
   index: count.describe('Position of the task in the job'),
   attempts: count.min(1).describe('How often it was tried'),

@@ -77,20 +77,28 @@ export const jobFilters = {
   'filter[status]': z.enum(JOB_STATES, `expected one of ${JOB_STATES.join(', ')}`).optional(),
   'filter[type]': filterText.optional(),
   'filter[name]': filterText.optional(),
+  'filter[created_by]': filterText
+    .toLowerCase()
+    .optional()
+    .describe('The email address of who submitted the job'),
 };
 
 export interface JobFilter {
   readonly status?: string | undefined;
   readonly type?: string | undefined;
   readonly name?: string | undefined;
+  /** An email address in lower case. */
+  readonly createdBy?: string | undefined;
 }
 
 export const jobFilter = (query: {
   'filter[status]'?: string | undefined;
   'filter[type]'?: string | undefined;
   'filter[name]'?: string | undefined;
+  'filter[created_by]'?: string | undefined;
 }): JobFilter => ({
   status: query['filter[status]'],
   type: query['filter[type]'],
   name: query['filter[name]'],
+  createdBy: query['filter[created_by]'],
 });

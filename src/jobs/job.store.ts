@@ -198,6 +198,11 @@ export class JobStore {
     return row ?? null;
   }
 
+  /** Many jobs, whosever they are, in no order: for those who may already see them. */
+  jobs(ids: readonly string[]): Promise<JobRow[]> {
+    return this.#jobs(Prisma.sql`j.id = ANY(${ids}::uuid[])`, Prisma.sql`1`, ids.length);
+  }
+
   /** The account's jobs, newest first. */
   async list(accountId: number, filter: JobFilter, page: PageRequest): Promise<Page<JobRow>> {
     const backwards = page.before !== undefined;
@@ -206,6 +211,9 @@ export class JobStore {
       ...(filter.status !== undefined ? [Prisma.sql`j.status = ${filter.status}`] : []),
       ...(filter.type !== undefined ? [Prisma.sql`j.type = ${filter.type}`] : []),
       ...(filter.name !== undefined ? [Prisma.sql`j.name = ${filter.name}`] : []),
+      ...(filter.createdBy !== undefined
+        ? [Prisma.sql`j.created_by = (SELECT id FROM users WHERE email = ${filter.createdBy})`]
+        : []),
       ...(page.after !== undefined ? [Prisma.sql`j.id < ${page.after}::uuid`] : []),
       ...(page.before !== undefined ? [Prisma.sql`j.id > ${page.before}::uuid`] : []),
     ];

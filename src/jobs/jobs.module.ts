@@ -10,6 +10,10 @@ import { IdempotencyService } from './idempotency.service.js';
 import { IdempotencyStore } from './idempotency.store.js';
 import { JobControlService } from './job-control.service.js';
 import { JobControlStore } from './job-control.store.js';
+import { LiveEventsController } from './live-events.controller.js';
+import { LiveEventsService } from './live-events.service.js';
+import { LiveJobs } from './live-jobs.js';
+import { LiveJobsStore } from './live-jobs.store.js';
 import { JobWatcher } from './job-watcher.js';
 import { JobStore } from './job.store.js';
 import { JobsController } from './jobs.controller.js';
@@ -19,13 +23,21 @@ import { RetentionStore } from './retention.store.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
 import { SubmissionService } from './submission.service.js';
+import { TaskTypesController } from './task-types.controller.js';
 import { TaskTypes } from './task-types.js';
 import { UploadService } from './upload.service.js';
 import { UploadStore } from './upload.store.js';
 
 @Module({
   imports: [DiscoveryModule, HttpToolsModule],
-  controllers: [JobStatusesController, JobsController, JobResultsController, JobEventsController],
+  controllers: [
+    JobStatusesController,
+    JobsController,
+    JobResultsController,
+    JobEventsController,
+    LiveEventsController,
+    TaskTypesController,
+  ],
   providers: [
     IdempotencyService,
     IdempotencyStore,
@@ -36,6 +48,9 @@ import { UploadStore } from './upload.store.js';
     JobStore,
     JobWatcher,
     JobsService,
+    LiveEventsService,
+    LiveJobs,
+    LiveJobsStore,
     ResultStore,
     RetentionStore,
     StatusForms,

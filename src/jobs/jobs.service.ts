@@ -66,6 +66,12 @@ export class JobsService {
     return this.#kept(row);
   }
 
+  /** Many jobs, whosever they are, in no order: for those who may already see them. */
+  async known(ids: readonly string[]): Promise<KeptJob[]> {
+    if (ids.length === 0) return [];
+    return (await this.store.jobs(ids)).map((row) => this.#kept(row));
+  }
+
   async list(caller: Principal, filter: JobFilter, page: PageRequest): Promise<Page<KeptJob>> {
     for (const field of ['after', 'before'] as const) {
       const cursor = page[field];

@@ -1,5 +1,6 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
+import { z } from 'zod';
 import { CONFIG, type Config } from '../config/config.js';
 import { StartError } from '../errors.js';
 import {
@@ -17,6 +18,16 @@ export interface TaskType extends TaskHandlerOptions {
 
 export const isBatchHandler = (handler: AnyTaskHandler): handler is BatchTaskHandler => 'runBatch' in handler;
 export const isSingleHandler = (handler: AnyTaskHandler): handler is SingleTaskHandler => 'run' in handler;
+
+/** What a task is, for a description. A handler from outside may have a schema that JSON Schema has no words for. */
+export function describedTask({ task }: TaskType): z.ZodType {
+  try {
+    z.toJSONSchema(task, { io: 'input' });
+    return task;
+  } catch {
+    return z.unknown().describe('Checked by its handler');
+  }
+}
 
 /** The registry: every provider of the process that carries `@TaskHandler`. */
 @Injectable()

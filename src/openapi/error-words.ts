@@ -7,7 +7,8 @@ export const MEANING: Readonly<Record<ErrorWord, string>> = {
   InvalidRequest: 'the request cannot be understood',
   TooManyValues: 'more values than `max_count`',
   Unauthorized: 'no credentials, or wrong ones',
-  Forbidden: 'only the submitter of the job and admins of the account may do this',
+  Forbidden:
+    'only the submitter of the job and admins of the account may do this, or a page of another site made the browser ask it',
   RecordNotFound: 'the account has no such thing',
   MethodNotAllowed: 'the path has no such method; `Allow` names those it has',
   RequestTimeout: 'the body did not arrive in time',

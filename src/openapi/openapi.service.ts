@@ -3,7 +3,8 @@ import { DiscoveryService } from '@nestjs/core';
 import { readFileSync } from 'node:fs';
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { CONFIG, type Config } from '../config/config.js';
-import { SINGLE_STATUS, singleStatusSchema, SUBMISSION } from '../jobs/job.answers.js';
+import { liveJobs, liveStats, SINGLE_STATUS, singleStatusSchema, SUBMISSION } from '../jobs/job.answers.js';
+import { SESSION_COOKIE } from '../http/session-cookie.js';
 import { TaskTypes } from '../jobs/task-types.js';
 import { operationObject, type LateSchemas } from './operations.js';
 import { describedRoutes } from './routes.js';
@@ -23,7 +24,10 @@ const TAGS = [
   { name: 'Job statuses', description: 'The polled resource' },
   { name: 'Jobs', description: 'Submissions, the full resource, and what can be done to a job' },
   { name: 'Results', description: 'What each task became' },
+  { name: 'Workers', description: 'Who runs the tasks' },
   { name: 'Tickets', description: 'A small domain to try the service with: its writes are jobs' },
+  { name: 'Sessions', description: 'How a browser signs in' },
+  { name: 'Dashboard', description: 'The pages for people' },
   { name: 'Service', description: 'The service itself' },
 ];
 
@@ -57,9 +61,11 @@ export class OpenApiService {
         },
         servers: [{ url: this.settings.PUBLIC_URL ?? '/' }],
         tags: TAGS,
-        security: [{ password: [] }, { token: [] }],
+        security: [{ password: [] }, { token: [] }, { session: [] }],
         paths: this.#paths(),
         components: {
+          // What stands in streams, of which OpenAPI 3.1 can only say that they are text.
+          schemas: { LiveJobs: liveJobs, LiveStats: liveStats },
           securitySchemes: {
             password: {
               type: 'http',
@@ -67,6 +73,12 @@ export class OpenApiService {
               description: '`email:password`, or `email/token:API_TOKEN`',
             },
             token: { type: 'http', scheme: 'bearer', description: 'An API token' },
+            session: {
+              type: 'apiKey',
+              in: 'cookie',
+              name: SESSION_COOKIE,
+              description: 'Of a browser that has signed in at /session',
+            },
           },
         },
       },

@@ -20,7 +20,7 @@ import type { DescribedRoute } from './routes.js';
 
 /** What any request may meet, by what it is. */
 const ANY: readonly ErrorWord[] = ['InvalidRequest', 'InternalError'];
-const NAMED: readonly ErrorWord[] = ['Unauthorized', 'TooManyRequests', 'Unavailable'];
+const NAMED: readonly ErrorWord[] = ['Unauthorized', 'Forbidden', 'TooManyRequests', 'Unavailable'];
 const WRITING: readonly ErrorWord[] = [
   'InvalidJSON',
   'RequestTimeout',
@@ -41,7 +41,7 @@ const retryAfter = z
 
 /** Headers of errors with these codes. */
 const ERROR_HEADERS: Readonly<Record<number, z.ZodRawShape>> = {
-  401: { 'WWW-Authenticate': z.string() },
+  401: { 'WWW-Authenticate': z.string().optional().describe('Left out for the dashboard') },
   429: { 'Retry-After': retryAfter },
   503: { 'Retry-After': retryAfter },
 };

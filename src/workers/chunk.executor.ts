@@ -14,7 +14,7 @@ import type { Pace } from './pace.js';
 import type { Places } from './places.js';
 import { SingleRunner } from './single.runner.js';
 import type { SuspectStore } from './suspect.store.js';
-import { isCondemned, isLone } from './suspicion.js';
+import { blameOf, isCondemned, isLone } from './suspicion.js';
 
 /**
  * A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in: within a second
@@ -104,7 +104,9 @@ export class ChunkExecutor {
     const recorded = this.lease.recorded > 0 ? await store.recordedPositions(this.lease) : new Set<number>();
     const work = new ChunkWork(this.lease, this.type, store, leaseMs, recorded);
     this.#work = work;
-    if (await this.#clear(work)) await this.#runTasks(work);
+    if (!(await this.#clear(work))) return;
+    await this.#runTasks(work);
+    if (blameOf(this.lease) > 0 && work.hasProgress) await this.#pardonOthers();
   }
 
   /**
@@ -250,6 +252,15 @@ export class ChunkExecutor {
     });
     this.#hasFailed = true;
     this.#stop('ended');
+  }
+
+  /** This task was blamed and has ended well. A database that is away now hears of the next such task. */
+  async #pardonOthers(): Promise<void> {
+    try {
+      await this.tools.suspects.pardon();
+    } catch (error) {
+      if (!isDatabaseAway(error)) throw error;
+    }
   }
 
   /** The lease of a suspect that ran alone is lost, but this process lives: says so, however long the database is away. */

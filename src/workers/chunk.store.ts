@@ -7,6 +7,7 @@ import { PrismaService } from '../database/prisma.service.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { claimSql, COUNT_LOCK, isLimited, type ClaimRequest } from './claim.sql.js';
 import { GIVEN_UP, type Lease } from './lease.sql.js';
+import { pardonSql } from './pardon.sql.js';
 import { finishSql, flushSql, type LeaseRef, type RecordedResults, type Successor } from './record.sql.js';
 
 export interface Claim {
@@ -106,15 +107,28 @@ export class ChunkStore {
 
   /**
    * Takes chunks from workers that have said nothing for the length of a lease. They are suspects from now on; that a lease
-   * ran out counts against a task only if nothing else ran in its process. @returns chunks made ready
+   * ran out counts against a task only if nothing else ran in its process. Where a worker is among them that ran no task
+   * alone, workers are lost for other reasons too, and no task is to blame for what has been so far. One statement, so that
+   * nobody claims a task in between, as if it were to blame. @returns chunks made ready
    */
-  rescue(): Promise<number> {
-    return this.prisma.$executeRaw`
-      UPDATE task_chunks
-         SET ${GIVEN_UP}, suspect = true, crashes = CASE WHEN alone THEN least(crashes + 1, 32767) ELSE crashes END
-       WHERE (job_id, id) IN (
-         SELECT job_id, id FROM task_chunks WHERE state = 'leased' AND lease_expires_at <= clock_timestamp()
-          LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
+  async rescue(): Promise<number> {
+    const [row] = await this.prisma.$queryRaw<{ rescued: number }[]>`
+      WITH lost AS MATERIALIZED (
+        SELECT job_id, id, worker, alone, least(crashes + alone::int, 32767) AS crashes FROM task_chunks
+         WHERE state = 'leased' AND lease_expires_at <= clock_timestamp() LIMIT 1000 FOR UPDATE SKIP LOCKED
+      ), stranger AS MATERIALIZED (
+        SELECT worker FROM lost GROUP BY worker HAVING NOT bool_or(alone) LIMIT 1
+      ), rescued AS (
+        UPDATE task_chunks c
+           SET ${GIVEN_UP}, suspect = true, crashes = lost.crashes,
+               survived = CASE WHEN EXISTS (SELECT FROM stranger) THEN lost.crashes ELSE c.survived END
+          FROM lost
+         WHERE c.job_id = lost.job_id AND c.id = lost.id
+        RETURNING c.id
+      ), pardoned AS (${pardonSql(Prisma.sql`NOT EXISTS (SELECT FROM stranger) OR (job_id, id) IN (SELECT job_id, id FROM lost)`)}
+      )
+      SELECT count(*)::int AS rescued FROM rescued`;
+    return row?.rescued ?? 0;
   }
 
   /** Tells other workers that there is work. */

@@ -137,7 +137,7 @@ export const finishSql = (
   WITH lease AS (
     DELETE FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid
-    RETURNING leased_at, lease_id, lease_expires_at, worker, slots, alone, account_id, type, priority
+    RETURNING leased_at, lease_id, lease_expires_at, worker, slots, alone, survived, account_id, type, priority
   ), recorded AS (${insertResults(ref, recorded)}
   ), counted AS (${COUNTED}
   ), successors AS (${insertSuccessors(ref, successors)}
@@ -150,7 +150,7 @@ const insertSuccessors = (ref: LeaseRef, successors: readonly Successor[]): Pris
     (job_id, account_id, type, priority, first_position, size, positions, tasks, attempt, suspect, crashes, survived,
      state, visible_at, lease_id, leased_at, lease_expires_at, worker, slots, alone)
   SELECT ${ref.jobId}::uuid, lease.account_id, lease.type, lease.priority, s.positions[1], cardinality(s.positions),
-         s.positions, s.tasks, s.attempt, s.suspect, s.crashes, s.survived,
+         s.positions, s.tasks, s.attempt, s.suspect, s.crashes, greatest(s.survived, least(s.crashes, lease.survived)),
          CASE WHEN s."keepsLease" THEN 'leased' WHEN s."delayMs" > 0 THEN 'waiting' ELSE 'ready' END,
          CASE WHEN s."delayMs" > 0 THEN clock_timestamp() + s."delayMs" * interval '1 millisecond' END,
          CASE WHEN s."keepsLease" THEN lease.lease_id END, CASE WHEN s."keepsLease" THEN lease.leased_at END,

@@ -4,6 +4,7 @@ import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { busySql, COUNT_LOCK, isLimited, type ClaimedType } from './claim.sql.js';
 import { CLAIMABLE, GIVEN_UP, LEASE_COLUMNS, leased, type Lease } from './lease.sql.js';
+import { pardonSql } from './pardon.sql.js';
 import type { LeaseRef } from './record.sql.js';
 
 export interface SuspectRequest {
@@ -60,6 +61,11 @@ export class SuspectStore {
       UPDATE task_chunks SET survived = survived + 1
        WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id IS DISTINCT FROM ${ref.leaseId}::uuid
          AND suspect AND size = 1 AND survived < crashes`;
+  }
+
+  /** A task that crashes were blamed on has ended well: others may be blamed as wrongly. */
+  async pardon(): Promise<void> {
+    await this.prisma.$executeRaw(pardonSql());
   }
 }
 

@@ -104,6 +104,18 @@ test('the database refuses a token hash that is not SHA-256', async () => {
 });
 
 test.each<[string, string, Row]>([
+  ['a hash that is not SHA-256', 'session_hash_is_sha256', { hash: Buffer.alloc(31) }],
+  [
+    'an end before its beginning',
+    'a_session_ends_after_it_begins',
+    { created_at: '2026-01-02T00:00:00Z', expires_at: '2026-01-01T00:00:00Z' },
+  ],
+])('the database refuses a session with %s', async (_, constraint, row) => {
+  const session = { user_id: 1, hash: Buffer.alloc(32), expires_at: 'tomorrow', ...row };
+  await expect(insert('sessions', session)).rejects.toEqual(refusing(CHECK, constraint));
+});
+
+test.each<[string, string, Row]>([
   ['an unknown status', 'status_is_known', { status: 'queued', finished_at: 'now' }],
   ['no tasks', 'a_job_has_tasks', { total: 0, progress: 0, status: 'completed', finished_at: 'now' }],
   [

@@ -102,10 +102,25 @@ describe.each(['job_statuses', 'jobs'])('the list of %s', (name) => {
     ['filter[status]=completed', 0],
     ["filter[name]=';--", 0],
     ['filter[name]=%25', 0],
+    ['filter[created_by]=agent@example.com', 25],
+    ['filter[created_by]=AGENT@example.com&filter[name]=every%20fifth', 5],
+    ['filter[created_by]=agent', 0],
+    ['filter[created_by]=nobody@example.com', 0],
   ])('with %s has %i', async (filter, count) => {
     const { rows, meta } = await read(`${list}?${filter}`);
     expect(rows).toHaveLength(count);
     expect(meta.has_more).toBe(false);
+  });
+
+  test('of a person is of the own account, whoever asks', async () => {
+    const colleague = await served.app.addUser(`colleague-of-${name}@example.com`);
+    const [stranger, account] = [`stranger-to-${name}@example.org`, `strangers-to-${name.replace('_', '-')}`];
+    const other = await served.app.addUser(stranger, account);
+    const theirs = await submitted({ ...served, user: other });
+    const url = (email: string) => `${list}?filter[created_by]=${email}`;
+    expect((await read(url(user.email), colleague)).rows).toHaveLength(25);
+    expect((await read(url(stranger))).rows).toEqual([]);
+    expect(idsOf(await read(url(stranger), other))).toEqual([theirs]);
   });
 
   test('without rows has neither cursors nor links', async () => {
@@ -135,6 +150,7 @@ describe.each(['job_statuses', 'jobs'])('the list of %s', (name) => {
     ['filter[name]=%00', 'filter[name]'],
     ['filter[type]=a%00', 'filter[type]'],
     ['filter[name]=a&filter[name]=b', 'filter[name]'],
+    ['filter[created_by]=%00', 'filter[created_by]'],
     ['filter[colour]=red', 'filter[colour]'],
     ['page=2', 'page'],
     ['sort=name', 'sort'],

@@ -114,7 +114,9 @@ export function finish(model: Model, ref: Ref, records: Records, rest: readonly 
   const { job, chunk, held } = found;
   job.chunks = job.chunks.filter((other) => other !== chunk);
   for (const { delayed, keepsLease = false, ...next } of rest) {
-    const fresh = newChunk(next.positions, { ...next, state: delayed ? 'waiting' : 'ready' });
+    // What was taken back meanwhile is not blamed again by a worker that has not heard of it.
+    const survived = Math.max(next.survived, Math.min(next.crashes, chunk.survived));
+    const fresh = newChunk(next.positions, { ...next, survived, state: delayed ? 'waiting' : 'ready' });
     job.chunks.push(fresh);
     if (!keepsLease) continue;
     fresh.state = 'leased';
@@ -141,12 +143,22 @@ export function split(chunk: Pick<Chunk, 'attempt'>, open: readonly number[]): N
 /** Takes chunks from workers that have gone silent. @returns how many */
 export function rescue(model: Model): number {
   const lost = model.chunks.filter(({ chunk }) => chunk.held?.isExpired);
+  const alone = new Set(lost.filter(({ chunk }) => chunk.alone).map(({ chunk }) => chunk.held!.worker));
+  const isStorm = lost.some(({ chunk }) => !alone.has(chunk.held!.worker));
   for (const { chunk } of lost) {
     if (chunk.alone) chunk.crashes += 1;
     chunk.suspect = true;
     giveUp(chunk);
   }
+  // A worker that ran no task alone is lost as well: no task is to blame.
+  if (isStorm) pardon(model);
   return lost.length;
+}
+
+/** Takes all blame back from what waits or runs alone. */
+export function pardon(model: Model): void {
+  for (const { chunk } of model.chunks)
+    if (chunk.state === 'ready' || chunk.state === 'leased') chunk.survived = chunk.crashes;
 }
 
 /** Makes ready what has waited. @returns how many chunks */

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import { newJobId } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
-import { promote, rescue } from './chunks.js';
+import { pardon, promote, rescue } from './chunks.js';
 import * as control from './control.js';
 import { newChunk, pieces, type Job } from './model.js';
 import { outcomeOf, pick, type Numbers, type World } from './world.js';
@@ -159,6 +159,13 @@ export const sweeps = {
     const rescued = rescue(world.model);
     world.say(`a sweeper rescues ${rescued} chunk(s)`);
     expect(await world.engine.chunks.rescue()).toBe(rescued);
+  },
+  /** As after a task that was blamed and has ended well. */
+  pardon: async (world: World) => {
+    if (world.model.chunks.every(({ chunk }) => chunk.crashes === chunk.survived)) return;
+    world.say('all blame is taken back');
+    pardon(world.model);
+    await world.engine.suspects.pardon();
   },
   promote: async (world: World) => {
     const promoted = promote(world.model);

@@ -22,6 +22,7 @@ const STEPS: Record<string, readonly [number, Step]> = {
   crash: [2, crash],
   die: [4, die],
   survive: [2, survive],
+  pardon: [1, jobs.sweeps.pardon],
   passLease: [3, jobs.passLease],
   rescue: [3, jobs.sweeps.rescue],
   passWait: [2, jobs.passWait],

@@ -2,6 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from '../../src/app.module.js';
 import { refuseAnonymous } from '../../src/auth/anonymous.js';
+import { refuseCrossSite } from '../../src/auth/cross-site.js';
 import { insertUser, UsersStore } from '../../src/auth/users.store.js';
 import { hashPassword } from '../../src/auth/passwords.js';
 import { parseConfig, type Config } from '../../src/config/config.js';
@@ -58,6 +59,7 @@ export class TestApp {
     const role = options.role ?? 'all';
     const config = parseConfig({ PORT: '0', DEMO_TASKS: 'true', ROLE: role, ...options.env });
     const adapter = fastifyAdapter(config);
+    refuseCrossSite(adapter.getInstance(), config);
     refuseAnonymous(adapter.getInstance());
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, url), adapter, {
       bodyParser: false,

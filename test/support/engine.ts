@@ -182,10 +182,10 @@ export class TestEngine {
   }
 
   /** Claims a suspect of one task, as a worker that runs nothing else. */
-  async claimSuspect(alone = true, limit: number | null = null): Promise<Lease | null> {
+  async claimSuspect(alone = true, limit: number | null = null, worker = 'test'): Promise<Lease | null> {
     const types = [{ type: 'test.task', limit }];
     const lease = await this.suspects.claim({
-      worker: 'test',
+      worker,
       types,
       leaseMs: LEASE_MS,
       accountLimit: null,

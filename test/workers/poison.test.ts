@@ -112,6 +112,22 @@ describe('a suspect', () => {
     if ('orderBy' in more) expect(order).toEqual(sorted);
   });
 
+  it('that was blamed and ends well takes the blame from the others', async () => {
+    const seen: { crashes: number; survived: number }[][] = [];
+    await start(
+      single(async (task) => {
+        seen.push(await app.prisma.taskChunk.findMany({ select: { crashes: true, survived: true } }));
+        return succeeded(task.n);
+      }),
+    );
+    const ids = [await submit(1), await submit(1)];
+    await app.prisma.$executeRaw`UPDATE task_chunks SET suspect = true, crashes = 2`;
+    await app.worker.start();
+    for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed', results: [0] });
+    const blamed = { crashes: 2, survived: 0 };
+    expect(seen).toEqual([[blamed, blamed], [{ crashes: 2, survived: 2 }]]);
+  });
+
   it('that has crashed three times alone fails without being run', async () => {
     const ran: number[] = [];
     await start(

@@ -24,6 +24,14 @@ async function loneSuspect(): Promise<string> {
   return job;
 }
 
+/** One sweep finds all leases run out. @returns chunks that it takes back */
+async function expireAll(): Promise<number> {
+  await engine.sql.query(
+    "UPDATE task_chunks SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE state = 'leased'",
+  );
+  return engine.chunks.rescue();
+}
+
 describe('a chunk whose lease has run out', () => {
   it('is a suspect, until something of it is recorded', async () => {
     const job = await engine.submit(5);
@@ -110,6 +118,56 @@ describe('a suspect of one task', () => {
     ]);
     await engine.suspects.survive(next);
     expect(await engine.chunkRows(job)).toMatchObject([{ crashes: 2, survived: 2 }]);
+  });
+
+  it('is blamed no more when a worker is lost that ran no task alone', async () => {
+    const [waits, runs, other] = [await loneSuspect(), await loneSuspect(), await engine.submit(20)];
+    for (let n = 0; n < 2; n += 1) {
+      const leases = [(await engine.claimSuspect())!, (await engine.claimSuspect())!];
+      for (const lease of leases) await engine.expire(lease);
+    }
+    const running = (await engine.claimSuspect())!;
+    expect(await engine.chunkRows(running.jobId)).toMatchObject([{ crashes: 2, survived: 0 }]);
+    // Two chunks in one process, seen lost by two sweeps: that is no more than one of them says.
+    const [one, two] = await engine.claim({ places: 20, worker: 'another' });
+    await engine.expire(one!);
+    await engine.expire(two!);
+    for (const job of [waits, runs])
+      expect(await engine.chunkRows(job)).toMatchObject([{ crashes: 2, survived: 2 }]);
+    expect(await engine.chunkRows(other)).toMatchObject([{ crashes: 0 }, { crashes: 0 }]);
+    // The crash itself does not count either when both are found by one sweep.
+    const third = (await engine.claim({ places: 1, worker: 'another' }))[0]!;
+    expect(await expireAll()).toBe(2);
+    expect(await engine.chunkRows(running.jobId)).toMatchObject([{ crashes: 3, survived: 3 }]);
+    expect(await engine.chunkRows(third.jobId)).toMatchObject([{ crashes: 0 }, { crashes: 0 }]);
+  });
+
+  it('stays blamed when the worker that ran it alone had another chunk in its name', async () => {
+    const job = await loneSuspect();
+    await engine.expire((await engine.claimSuspect())!);
+    // Of a claim whose answer was lost this worker knows nothing.
+    await engine.submit(10);
+    await engine.claimOne();
+    await engine.claimSuspect();
+    expect(await expireAll()).toBe(2);
+    expect(await engine.chunkRows(job)).toMatchObject([{ crashes: 2, survived: 0 }]);
+  });
+
+  it('is blamed no more when another one that was blamed ends well, also by a worker that has not heard of it', async () => {
+    const [first, second] = [await loneSuspect(), await loneSuspect()];
+    for (const job of [first, second]) {
+      const lease = (await engine.claimSuspect())!;
+      expect(lease.jobId).toBe(job);
+      await engine.expire(lease);
+      if (job === first) await engine.claimSuspect();
+    }
+    const held = (await engine.claimSuspect())!;
+    await engine.suspects.pardon();
+    expect(await engine.chunkRows(first)).toMatchObject([{ crashes: 1, survived: 1 }]);
+    const { suspect, crashes, survived } = held;
+    expect({ suspect, crashes, survived }).toEqual({ suspect: true, crashes: 1, survived: 0 });
+    await engine.chunks.finish(held, recorded([]), [successor([0], { suspect, crashes, survived })]);
+    expect(await engine.chunkRows(second)).toMatchObject([{ state: 'ready', crashes: 1, survived: 1 }]);
   });
 
   it('is never in the hands of two, however many ask at once', async () => {
