@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEmbeddedPostgres } from '../src/database/embedded-postgres.js';
 import { AUTHORIZATION, BenchService } from './service.js';
@@ -27,11 +28,21 @@ const JOB = JSON.stringify({
 });
 const LINES = '{"note":"a line of an upload"}\n'.repeat(2_000);
 
+const errors = new Map<string, number>();
 const agent = new Agent({ keepAlive: true, maxSockets: OPEN_MAX });
 
 interface Answered {
   readonly status: number;
+  /** From the call to the end of the answer. */
   readonly ms: number;
+  /** Of that, until there was a connection to write to. */
+  readonly connectMs: number;
+}
+
+function quantiles(of: number[]): string {
+  const sorted = of.sort((a, b) => a - b);
+  const at = (share: number) => (sorted[Math.ceil(sorted.length * share) - 1] ?? NaN).toFixed(0);
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, last ${at(1)} ms`;
 }
 
 class Tally {
@@ -39,10 +50,7 @@ class Tally {
   readonly polls: Answered[] = [];
   rssMb = 0;
 
-  quantile(of: readonly Answered[], share: number): string {
-    const sorted = of.map(({ ms }) => ms).sort((a, b) => a - b);
-    return (sorted[Math.ceil(sorted.length * share) - 1] ?? NaN).toFixed(0);
-  }
+  readonly lag = monitorEventLoopDelay();
 
   print(what: string, seconds: number): void {
     console.log(`\n${what}: ${seconds.toFixed(0)} s, RSS at most ${this.rssMb} MB`);
@@ -55,8 +63,11 @@ class Tally {
     for (const [key, all] of groups)
       console.log(
         `  ${key}: ${all.length} (${(all.length / seconds).toFixed(0)}/s), ` +
-          `p50 ${this.quantile(all, 0.5)} ms, p99 ${this.quantile(all, 0.99)} ms, last ${this.quantile(all, 1)} ms`,
+          `${quantiles(all.map(({ ms }) => ms))}; for a connection ${quantiles(all.map(({ connectMs }) => connectMs))}`,
       );
+    if (errors.size > 0) console.log(`  no answer: ${[...errors].join(' ')}`);
+    errors.clear();
+    console.log(`  this process was late by ${(this.lag.percentile(99) / 1e6).toFixed(0)} ms (p99)`);
     const strange = this.polls.filter(({ status }) => status !== 200).length;
     if (strange > 0) console.log(`  polls that were not answered with 200: ${strange}`);
   }
@@ -71,7 +82,9 @@ function ask(
 ): Promise<Answered> {
   const begun = performance.now();
   return new Promise((resolve) => {
-    const settle = (status: number) => resolve({ status, ms: performance.now() - begun });
+    let connected = begun;
+    const settle = (status: number) =>
+      resolve({ status, ms: performance.now() - begun, connectMs: connected - begun });
     const headers = {
       authorization: AUTHORIZATION,
       ...(body !== undefined && { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
@@ -80,7 +93,15 @@ function ask(
       response.resume();
       response.on('end', () => settle(response.statusCode ?? 0)).on('error', () => settle(0));
     })
-      .on('error', () => settle(0))
+      .on('socket', (socket) => {
+        connected = performance.now();
+        if (socket.connecting) socket.once('connect', () => (connected = performance.now()));
+      })
+      .on('error', (error) => {
+        const { code } = error as NodeJS.ErrnoException;
+        errors.set(String(code), (errors.get(String(code)) ?? 0) + 1);
+        settle(0);
+      })
       .end(body);
   });
 }
@@ -114,6 +135,7 @@ async function measured(
       await sleep(100);
     }
   })();
+  tally.lag.enable();
   const begun = performance.now();
   await work(tally);
   const seconds = (performance.now() - begun) / 1_000;
@@ -160,7 +182,11 @@ const storm = (origin: string, perSecond: number) => async (tally: Tally) => {
 
 const folder = await mkdtemp(join(tmpdir(), 'tally-overload-'));
 const postgres = await startEmbeddedPostgres({ dataDir: folder, log: () => undefined });
-const service = await BenchService.start({ DATABASE_URL: postgres.url, MAX_WORKING_JOBS: '1000000' });
+const log = await open(join(folder, 'log'), 'w');
+const service = await BenchService.start(
+  { DATABASE_URL: postgres.url, MAX_WORKING_JOBS: '1000000' },
+  { log: log.fd, ...(process.env['MAIN'] && { main: process.env['MAIN'] }) },
+);
 try {
   console.log(`${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`);
   const { id } = await service.submit(JOB);
@@ -173,5 +199,7 @@ try {
   agent.destroy();
   await service.stop();
   await postgres.stop();
+  await log.close();
+  if (process.env['KEEP']) (await import('node:fs')).copyFileSync(join(folder, 'log'), process.env['KEEP']);
   await rm(folder, { recursive: true, force: true });
 }

@@ -23,9 +23,16 @@ export class BenchService {
     readonly origin: string,
   ) {}
 
-  static async start(env: Readonly<Record<string, string>>): Promise<BenchService> {
+  /**
+   * @param log where its log goes: a file's descriptor
+   * @param main the entry of the build to measure
+   */
+  static async start(
+    env: Readonly<Record<string, string>>,
+    { log, main = MAIN }: { log?: number; main?: string } = {},
+  ): Promise<BenchService> {
     const port = await freePort();
-    const child = spawn(process.execPath, [MAIN], {
+    const child = spawn(process.execPath, [main], {
       env: {
         PATH: process.env['PATH'],
         PORT: String(port),
@@ -34,7 +41,7 @@ export class BenchService {
         MAX_WORKING_JOBS: '100000',
         ...env,
       },
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', log ?? 'ignore', 'inherit'],
     });
     const service = new BenchService(child, `http://127.0.0.1:${port}`);
     for (let tries = 0; !(await service.#answers()); tries += 1) {

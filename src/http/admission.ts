@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../config/config.js';
 import { busy } from '../errors.js';
+import { Backlog } from './backlog.js';
+import { Turnstile } from './turnstile.js';
 
 export type AdmissionLimits = Pick<Config, 'MAX_PENDING_WRITES' | 'MAX_PENDING_BYTES' | 'MAX_UPLOADS'>;
 
@@ -9,10 +11,16 @@ const UNANNOUNCED_BYTES = 256 * 1024;
 /** JSON is seldom deflated to less than a tenth. */
 const DEFLATED = 10;
 
+/** What a request is charged with while it is in work. */
+interface Charge {
+  bytes: number;
+  /** It waits for us, and not we for its body. */
+  isWaiting: boolean;
+}
+
 /**
- * How much may be in work at once of what writes. The surplus is refused before its body is read, which costs a hundredth of what
- * a submission does; what is let in has its answer within seconds. Reads are not counted: they are quick, and those that
- * wait (`Prefer`, events) are many and cheap.
+ * How much may be in work at once of what writes. The surplus is refused before its body is read; what is let in has its answer
+ * within seconds. Reads are not counted: they are quick, and those that wait (`Prefer`, events) are many and cheap.
  *
  * Not by the delay of the event loop or the size of the process: one honest body of 32 MiB stops the loop for longer than any
  * useful limit, and garbage that nobody has collected yet is no load.
@@ -21,12 +29,14 @@ export class Admission {
   #writes = 0;
   #uploads = 0;
   #bytes = 0;
-  readonly #charged = new WeakMap<FastifyRequest, number>();
+  readonly #backlog = new Backlog();
+  readonly #charges = new WeakMap<FastifyRequest, Charge>();
 
   constructor(private readonly limits: AdmissionLimits) {}
 
   /** @param isUpload whether the request's body is streamed */
   guard(instance: FastifyInstance, isUpload: (request: FastifyRequest) => boolean): void {
+    const turnstile = new Turnstile(instance.server);
     // After all that is refused by its head alone, so that nobody without credentials takes a place.
     instance.addHook('preParsing', (request, reply, payload, done) => {
       const isRead = request.method === 'GET' || request.method === 'HEAD';
@@ -35,38 +45,60 @@ export class Admission {
         return;
       }
       const leave = isUpload(request) ? this.#enterUpload() : this.#enterWrite(request);
-      if (leave) reply.raw.once('close', leave);
-      done(leave ? null : busy(), payload);
+      if (!leave) {
+        done(busy(), payload);
+        return;
+      }
+      reply.raw.once('close', () => leave(reply.statusCode < 500));
+      turnstile.pass((isLate) => {
+        // A client that has gone meanwhile is told nothing.
+        const isRefused = isLate || request.raw.socket.destroyed;
+        const charge = this.#charges.get(request);
+        if (charge && !isRefused) this.#setWaiting(charge, false);
+        done(isRefused ? busy() : null, payload);
+      });
     });
   }
 
-  /** The whole body is there: now it counts what it has. */
+  /** The whole body is there: now it counts what it has, and those that come later wait behind it. */
   measured(request: FastifyRequest, bytes: number): void {
-    this.#charge(request, bytes);
+    const charge = this.#charges.get(request);
+    if (!charge) return;
+    this.#bytes += bytes - charge.bytes;
+    charge.bytes = bytes;
+    this.#setWaiting(charge, true);
+  }
+
+  #setWaiting(charge: Charge, isWaiting: boolean, isAnswered = false): void {
+    if (charge.isWaiting === isWaiting) return;
+    charge.isWaiting = isWaiting;
+    if (isWaiting) this.#backlog.enter();
+    else this.#backlog.leave(isAnswered);
   }
 
   #enterUpload(): (() => void) | null {
-    if (this.#uploads >= this.limits.MAX_UPLOADS) return null;
+    if (this.#uploads >= this.limits.MAX_UPLOADS || this.#backlog.isTooLong) return null;
     this.#uploads += 1;
     return () => (this.#uploads -= 1);
   }
 
-  #enterWrite(request: FastifyRequest): (() => void) | null {
-    const bytes = expectedBytes(request);
+  #enterWrite(request: FastifyRequest): ((isAnswered: boolean) => void) | null {
+    const charge: Charge = { bytes: expectedBytes(request), isWaiting: false };
     // Alone, any body may come that MAX_BODY_BYTES lets in.
-    const isTooMuch = this.#bytes > 0 && this.#bytes + bytes > this.limits.MAX_PENDING_BYTES;
+    const isTooMuch = this.#bytes > 0 && this.#bytes + charge.bytes > this.limits.MAX_PENDING_BYTES;
     if (isTooMuch || this.#writes >= this.limits.MAX_PENDING_WRITES) return null;
+    // What has no body, as a kill, does not wait behind what has one.
+    if (charge.bytes > 0 && this.#backlog.isTooLong) return null;
     this.#writes += 1;
-    this.#charge(request, bytes);
-    return () => {
+    this.#bytes += charge.bytes;
+    this.#charges.set(request, charge);
+    this.#setWaiting(charge, true);
+    return (isAnswered) => {
+      this.#charges.delete(request);
       this.#writes -= 1;
-      this.#charge(request, 0);
+      this.#bytes -= charge.bytes;
+      this.#setWaiting(charge, false, isAnswered);
     };
-  }
-
-  #charge(request: FastifyRequest, bytes: number): void {
-    this.#bytes += bytes - (this.#charged.get(request) ?? 0);
-    this.#charged.set(request, bytes);
   }
 }
 

@@ -17,9 +17,12 @@ const IN_ITS_OWN = ['--user', '--map-root-user', '--mount', '--', 'sh', '-c'];
 const SIZE_MB = 48;
 const PAGE_BYTES = 4_096;
 
-/** Mounts a small disk where nobody else sees it, and runs what follows as somebody who is not root. */
+/**
+ * Mounts a small disk where nobody else sees it, and runs what follows as somebody who is not root. It ends when the process that
+ * has started it does, however that comes: the signal is asked for last, since a change of user takes it back.
+ */
 const ON_A_SMALL_DISK = `disk=$1; shift
-mount -t tmpfs -o size=${SIZE_MB}m tmpfs "$disk" && exec unshare --user --map-user=${NOBODY} --map-group=${NOBODY} -- "$@"`;
+mount -t tmpfs -o size=${SIZE_MB}m tmpfs "$disk" && exec unshare --user --map-user=${NOBODY} --map-group=${NOBODY} -- setpriv --pdeathsig QUIT "$@"`;
 
 /** Whether this machine lets us mount a disk, as root or as an ordinary user. */
 export const hasSmallDisks = (): boolean =>
@@ -62,9 +65,15 @@ export class SmallDisk {
     const admin = `postgresql://tally@127.0.0.1:${port}/postgres`;
     const url = `postgresql://tally@127.0.0.1:${port}/tally`;
     await once(child, 'spawn');
-    await waitFor(() => makeDatabase(admin, disk), { timeoutMs: 20_000, what: 'the Postgres to start' });
-    await migrate(url, () => undefined);
-    return new SmallDisk(url, folder, child);
+    const started = new SmallDisk(url, folder, child);
+    try {
+      await waitFor(() => makeDatabase(admin, disk), { timeoutMs: 20_000, what: 'the Postgres to start' });
+      await migrate(url, () => undefined);
+      return started;
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
   }
 
   /** A file that Postgres knows nothing of takes all the room there is. */
@@ -83,9 +92,11 @@ export class SmallDisk {
   }
 
   async stop(): Promise<void> {
-    const exit = once(this.child, 'exit');
-    this.child.kill('SIGQUIT');
-    await exit;
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const exit = once(this.child, 'exit');
+      this.child.kill('SIGQUIT');
+      await exit;
+    }
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -57,9 +57,12 @@ onASmallDisk('while the disk of the database is full (skipped where no disk can 
   }, 60_000);
   afterAll(async () => {
     seen.release();
-    await disk.empty();
-    await app.stop();
-    await disk.stop();
+    try {
+      await disk.empty();
+      await app.stop();
+    } finally {
+      await disk.stop();
+    }
   });
 
   test('submissions are 503 and leave nothing, polls go on, no attempt is charged, and all is well when there is room', async () => {
