@@ -13,8 +13,8 @@ const FULL_MS = 5_000;
 
 /**
  * How many of the main pool's connections those may use at once who can wait for one another. A submission waits for a lock that
- * those of its account take in turn; without shares a hundred of them held every connection, and no poll was answered until
- * they were through. What is left is for polls, health checks and the worker.
+ * those of its account take in turn; without shares, as many of them as there are connections would keep every poll waiting until
+ * they are through. What is left is for polls, health checks and the worker.
  */
 @Injectable()
 export class PoolShares {

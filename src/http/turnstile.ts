@@ -1,6 +1,6 @@
 import type { Server } from 'node:net';
 
-/** So long what is in work may stand back behind new connections. */
+/** So long requests stand back behind new connections, at most. With 50 ms the connections took twice as long. */
 const BEHIND_MS = 1_000;
 /** Whose turn has not come by then is refused. */
 const LATE_MS = 5_000;
