@@ -50,6 +50,11 @@ export class Admission {
         return;
       }
       reply.raw.once('close', () => leave(reply.statusCode < 500));
+      // What has no body, as a kill, does not wait behind what has one.
+      if (expectedBytes(request) === 0) {
+        done(null, payload);
+        return;
+      }
       turnstile.pass((isLate) => {
         // A client that has gone meanwhile is told nothing.
         const isRefused = isLate || request.raw.socket.destroyed;
@@ -87,12 +92,11 @@ export class Admission {
     // Alone, any body may come that MAX_BODY_BYTES lets in.
     const isTooMuch = this.#bytes > 0 && this.#bytes + charge.bytes > this.limits.MAX_PENDING_BYTES;
     if (isTooMuch || this.#writes >= this.limits.MAX_PENDING_WRITES) return null;
-    // What has no body, as a kill, does not wait behind what has one.
     if (charge.bytes > 0 && this.#backlog.isTooLong) return null;
     this.#writes += 1;
     this.#bytes += charge.bytes;
     this.#charges.set(request, charge);
-    this.#setWaiting(charge, true);
+    if (charge.bytes > 0) this.#setWaiting(charge, true);
     return (isAnswered) => {
       this.#charges.delete(request);
       this.#writes -= 1;
