@@ -3,7 +3,7 @@
  * roof: they know every room.
  */
 const FLOORS = [
-  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging', 'pages'],
+  ['health', 'openapi', 'demo', 'tickets', 'webhooks', 'handlers', 'logging', 'pages', 'metrics', 'cli'],
   ['workers'],
   ['jobs'],
   ['auth'],
@@ -40,8 +40,35 @@ module.exports = {
     {
       name: 'the-ground-stands-on-nothing',
       severity: 'error',
-      from: { path: '^src/(errors|sql-errors|outage)\\.ts$' },
+      from: { path: '^src/(errors|sql-errors|outage|happenings)\\.ts$' },
       to: { path: '^src/', pathNot: '^src/(errors|sql-errors)\\.ts$' },
+    },
+    {
+      name: 'the-client-stands-alone',
+      severity: 'error',
+      comment: 'src/client runs in browsers too, so it knows nothing of the service and nothing of Node',
+      from: { path: '^src/client/' },
+      to: { path: '^src/', pathNot: '^src/client/' },
+    },
+    {
+      name: 'the-client-runs-in-browsers',
+      severity: 'error',
+      from: { path: '^src/client/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'the-command-line-is-a-client',
+      severity: 'error',
+      comment:
+        'src/cli calls the API; what the operator does to the database is in src/auth and src/database',
+      from: { path: '^src/cli/' },
+      to: { path: '^src/(jobs|workers|http)/' },
+    },
+    {
+      name: 'the-service-is-not-its-own-client',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(client|cli)/' },
+      to: { path: '^src/client/' },
     },
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     {

@@ -185,7 +185,8 @@ const postgres = await startEmbeddedPostgres({ dataDir: folder, log: () => undef
 const log = await open(join(folder, 'log'), 'w');
 const service = await BenchService.start(
   { DATABASE_URL: postgres.url, MAX_WORKING_JOBS: '1000000' },
-  { log: log.fd, ...(process.env['MAIN'] && { main: process.env['MAIN'] }) },
+  undefined,
+  log.fd,
 );
 try {
   console.log(`${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`);

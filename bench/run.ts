@@ -1,98 +1,80 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/database/embedded-postgres.js';
-import { BenchService } from './service.js';
+import { Bench, type Line, type Row } from './bench.js';
+import { HISTORY, LARGE, SIZES, SLOW_FLUSH } from './lines/end-to-end.js';
+import { FLOOR } from './lines/floor.js';
+import { IDLE_LATENCY } from './lines/idle-latency.js';
+import { PEERS } from './lines/peers.js';
+import { POLLS } from './lines/polls.js';
+import { SMALL_JOBS } from './lines/small-jobs.js';
+import { TICKET_UPDATES } from './lines/tickets.js';
+import { WORKERS } from './lines/workers.js';
+import { drawInto } from './picture.js';
 
 /**
- * Measures the whole service over HTTP on one Postgres with its default durability: `npm run bench`. Machines are noisy:
- * each line is the median of its rounds, and only lines of one run compare.
+ * Measures the whole service over HTTP, on one Postgres with its default durability and one version of Node: `npm run bench`
+ * prints a table as markdown and draws it into docs/images/performance.svg. Machines are noisy: each line is the median of its
+ * rounds, and only lines of one run compare.
+ *
+ *   npm run bench -- --only a,e      some lines
+ *   npm run bench -- --rounds 5      other than three
+ *   npm run bench -- --tasks 100000  a large job is smaller than a million
+ *   npm run bench -- --peers         other queues as well
  */
 
-const ROUNDS = 3;
-/** A task of about 100 bytes whose handler returns at once. */
-const NO_OP = `{"ms":0,"note":"${'x'.repeat(80)}"}`;
+const LINES: readonly Line[] = [
+  ...[LARGE, SIZES, FLOOR, SMALL_JOBS, IDLE_LATENCY, POLLS, TICKET_UPDATES, WORKERS, SLOW_FLUSH],
+  // The last one: it leaves ten million results behind.
+  HISTORY,
+];
 
-const job = (task: string, total: number): string =>
-  `{"type":"demo.sleep","tasks":[${Array.from({ length: total }, () => task).join(',')}]}`;
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    tasks: { type: 'string', default: '1000000' },
+    peers: { type: 'boolean', default: false },
+  },
+});
 
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
+const PICTURE = fileURLToPath(new URL('../docs/images/performance.svg', import.meta.url));
 
-async function rounds(measure: () => Promise<number>): Promise<number> {
-  const numbers: number[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) numbers.push(await measure());
-  return median(numbers);
-}
-
-const line = (what: string, value: string): void =>
-  console.log(`| ${what.padEnd(62)} | ${value.padStart(22)} |`);
-
-/** Tasks a second from the first byte of the submission to the poll that sees the end. */
-async function endToEnd(service: BenchService, total: number): Promise<number> {
-  const body = job(NO_OP, total);
-  return rounds(async () => {
-    const begun = performance.now();
-    const { url } = await service.submit(body);
-    await service.ended(url, total > 10_000 ? 20 : 5);
-    return total / ((performance.now() - begun) / 1_000);
-  });
-}
-
-async function polls(service: BenchService): Promise<number> {
-  const { url } = await service.submit(job(NO_OP, 100));
-  await service.ended(url);
-  return rounds(async () => {
-    const untilMs = performance.now() + 2_000;
-    let answers = 0;
-    const poller = async () => {
-      for (; performance.now() < untilMs; answers += 1) await (await service.call('GET', url)).text();
-    };
-    await Promise.all(Array.from({ length: 20 }, poller));
-    return answers / 2;
-  });
-}
+const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
 async function main(): Promise<void> {
+  const asked = values.only?.split(',');
+  const lines = LINES.filter(({ key }) => asked === undefined || asked.includes(key));
+  if (asked?.some((key) => LINES.every((line) => line.key !== key)))
+    throw new Error(`expected --only to name some of ${LINES.map(({ key }) => key).join(', ')}`);
+  // Before the ten million results.
+  if (values.peers) lines.splice(lines.includes(HISTORY) ? -1 : lines.length, 0, PEERS);
   const dataDir = await mkdtemp(join(tmpdir(), 'tally-bench-'));
   const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined });
-  const env = { DATABASE_URL: postgres.url };
-  console.log(
-    `Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model ?? '?'}), medians of ${ROUNDS}\n`,
-  );
+  const sql = new pg.Client({ connectionString: postgres.url });
   try {
-    const service = await BenchService.start(env);
-    for (const total of [1_000, 10_000, 100_000])
-      line(
-        `${total} no-op tasks, submitted, run, recorded, polled`,
-        `${Math.round(await endToEnd(service, total))} tasks/s`,
-      );
-    line('polls of an ended job of 100 results, 20 clients', `${Math.round(await polls(service))} polls/s`);
-    await service.stop();
-
-    const workers = { ...env, ROLE: 'worker', WORKER_CONCURRENCY: '10' };
-    const group = await Promise.all([
-      BenchService.start({ ...env, ROLE: 'api' }),
-      BenchService.start(workers),
-      BenchService.start(workers),
-    ]);
-    const [api] = group;
-    const seconds = await rounds(async () => {
-      const begun = performance.now();
-      await api.ended((await api.submit(job('{"ms":1000}', 100))).url);
-      return (performance.now() - begun) / 1_000;
-    });
-    line('100 tasks of 1 s on two workers with 10 places each', `${seconds.toFixed(2)} s`);
-    const killMs = await rounds(async () => {
-      const { id, url } = await api.submit(job('{"ms":300}', 100_000));
-      while (((await (await api.call('GET', url)).json()) as { progress: number }).progress === 0);
-      const begun = performance.now();
-      await (await api.call('POST', `/api/v2/jobs/${id}/kill.json`)).text();
-      return performance.now() - begun;
-    });
-    line('the answer to the kill of a running job of 100,000 tasks', `${killMs.toFixed(0)} ms`);
-    await Promise.all(group.map((member) => member.stop()));
+    await sql.connect();
+    const bench = new Bench(postgres.url, Number(values.rounds), Number(values.tasks), sql);
+    const { rows } = await sql.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
+    const machine = `${cpus().length} cores (${cpus()[0]?.model ?? '?'})`;
+    const about = `Node ${process.version}, Postgres ${rows[0]!.v}, ${machine}, medians of ${bench.rounds}, ${new Date().toISOString().slice(0, 10)}`;
+    console.log(`${about}\n`);
+    console.log(row('what', 'measured', 'goal'));
+    console.log(row('---', '---', '---'));
+    const found: Row[] = [];
+    for (const line of lines)
+      for await (const each of line.run(bench)) {
+        found.push(each);
+        console.log(row(each.what, each.value, each.goal ?? ''));
+      }
+    // What was not measured in this run has no place in the picture: it is drawn of a whole run only.
+    if (asked === undefined) await drawInto(PICTURE, found, about);
   } finally {
+    await sql.end();
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
   }

@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../test/support/service.js';
+import { end } from './processes.js';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const HANDLERS = fileURLToPath(new URL('./handlers', import.meta.url));
 const ADMIN = { email: 'admin@example.com', password: 'bench bench bench' };
 export const AUTHORIZATION = `Basic ${Buffer.from(`${ADMIN.email}:${ADMIN.password}`).toString('base64')}`;
 
@@ -20,22 +22,24 @@ export interface Status {
 export class BenchService {
   private constructor(
     readonly child: ChildProcess,
-    readonly origin: string,
+    readonly port: number,
   ) {}
 
   /**
+   * @param flags of Node, such as one for a profile
    * @param log where its log goes: a file's descriptor
-   * @param main the entry of the build to measure
    */
   static async start(
     env: Readonly<Record<string, string>>,
-    { log, main = MAIN }: { log?: number; main?: string } = {},
+    flags: readonly string[] = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean),
+    log?: number,
   ): Promise<BenchService> {
     const port = await freePort();
-    const child = spawn(process.execPath, [main], {
+    const child = spawn(process.execPath, [...flags, MAIN], {
       env: {
         PATH: process.env['PATH'],
         PORT: String(port),
+        HANDLERS,
         DEMO_TASKS: 'true',
         ADMIN_PASSWORD: ADMIN.password,
         MAX_WORKING_JOBS: '100000',
@@ -43,12 +47,20 @@ export class BenchService {
       },
       stdio: ['ignore', log ?? 'ignore', 'inherit'],
     });
-    const service = new BenchService(child, `http://127.0.0.1:${port}`);
+    const service = new BenchService(child, port);
     for (let tries = 0; !(await service.#answers()); tries += 1) {
-      if (tries > 300) throw new Error('the service does not answer');
+      if (tries > 1_200) throw new Error('the service does not answer');
       await sleep(100);
     }
     return service;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    return this.child.pid!;
   }
 
   async #answers(): Promise<boolean> {
@@ -76,6 +88,30 @@ export class BenchService {
     return (await this.call('POST', '/api/v2/jobs.json', body)).json() as Promise<Status>;
   }
 
+  /** Submits a job whose tasks are lines. */
+  upload(type: string, lines: Buffer): Promise<Status> {
+    return new Promise((resolve, reject) => {
+      const options = {
+        method: 'POST',
+        headers: {
+          authorization: AUTHORIZATION,
+          'content-type': 'application/x-ndjson',
+          'content-length': lines.length,
+        },
+      };
+      const sent = request(`${this.origin}/api/v2/jobs.json?type=${type}`, options, (response) => {
+        let text = '';
+        response.on('data', (piece: Buffer) => (text += piece.toString()));
+        response.on('end', () => {
+          if (response.statusCode === 202) resolve(JSON.parse(text) as Status);
+          else reject(new Error(`the upload was refused: ${response.statusCode} ${text}`));
+        });
+      });
+      sent.on('error', reject);
+      sent.end(lines);
+    });
+  }
+
   /** Polls until the job has ended. */
   async ended(url: string, everyMs = 20): Promise<Status> {
     for (;;) {
@@ -85,9 +121,12 @@ export class BenchService {
     }
   }
 
+  /** Polls until the job has so many results. */
+  async progressed(url: string, progress: number): Promise<void> {
+    while (((await (await this.call('GET', url)).json()) as Status).progress < progress) await sleep(20);
+  }
+
   async stop(): Promise<void> {
-    const exit = once(this.child, 'exit');
-    this.child.kill('SIGTERM');
-    await exit;
+    await end(this.child);
   }
 }

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { printJobId } from '../src/jobs/job.js';
-import { FINAL_RULES, rulesOf, type Rule } from './snapshot.js';
+import { FINAL_RULES, rulesOf, SETTLING_RULES, type Rule } from './snapshot.js';
 import type { Verdict } from './verdict.js';
 
 const EVERY_MS = 700;
 /** Working jobs, and those that have just ended: an end must leave nothing behind for a moment either. */
 const LIVELY = `status = 'working' OR finished_at > clock_timestamp() - interval '2 seconds'`;
-/** The sweeper parks the chunks of ended jobs twice a second. */
-const SETTLE_MS = 10_000;
+/** The sweeper parks the chunks of ended jobs twice a second; what deleted ones have left is removed with pauses. */
+const SETTLE_MS = 60_000;
 
 /** Looks into the tables past the service, while everything moves and when it is over. */
 export class Auditor {
@@ -26,20 +26,20 @@ export class Auditor {
     }
   }
 
-  /** @param accepted ids of all jobs that clients were told of */
-  async conclude(accepted: ReadonlySet<string>): Promise<void> {
-    // What a rule says of parked chunks comes true a moment after the last end.
-    const parked = FINAL_RULES.find(({ rule }) => rule.startsWith('no chunk is left'));
+  /** @param kept ids of all jobs that were accepted and not deleted */
+  async conclude(kept: ReadonlySet<string>): Promise<void> {
     const byMs = Date.now() + SETTLE_MS;
-    while (parked && Date.now() < byMs && (await this.#rows(parked))?.length !== 0) await sleep(200);
+    for (const rule of SETTLING_RULES)
+      while (Date.now() < byMs && (await this.#rows(rule))?.length !== 0) await sleep(200);
+    for (const rule of SETTLING_RULES) await this.#insist(rule);
     for (const rule of FINAL_RULES) await this.#insist(rule);
     const { rows } = await this.sql.query<{ id: string }>('SELECT id::text FROM job_statuses');
     const there = new Set(rows.map(({ id }) => printJobId(id)));
-    const lost = [...accepted].filter((id) => !there.has(id));
-    const extra = [...there].filter((id) => !accepted.has(id));
+    const lost = [...kept].filter((id) => !there.has(id));
+    const extra = [...there].filter((id) => !kept.has(id));
     if (lost.length > 0) this.verdict.violation('an accepted job is there', lost.join());
     if (extra.length > 0)
-      this.verdict.violation('there is no job but those that were accepted', extra.join());
+      this.verdict.violation('there is no job but those that were accepted and kept', extra.join());
     const { rows: counts } = await this.sql.query<Record<string, string>>(`
       SELECT (SELECT count(*) FROM tickets) AS tickets, (SELECT sum(revision) FROM tickets) AS revisions,
              (SELECT count(*) FROM job_results) AS results, (SELECT count(*) FROM job_statuses) AS jobs`);

@@ -20,6 +20,8 @@ export interface Answer {
   readonly status: number;
   readonly text: string;
   readonly json: unknown;
+  /** Whether it was asked before, and nobody knows what came of that. */
+  readonly isRepeated: boolean;
 }
 
 /** A customer's program: asks over HTTP, and holds each answer against what may be answered at all. */
@@ -66,7 +68,7 @@ export class Client {
       if (answer && !isBusy) {
         if (times > 0) this.verdict.count('requests repeated until they were answered');
         this.verdict.measure('until a request was answered', Date.now() - from);
-        return answer;
+        return { ...answer, isRepeated: times > 0 };
       }
       if (Date.now() - from > INSIST_MS) {
         const what = `${request.method} ${request.path}`;
@@ -75,6 +77,14 @@ export class Client {
       }
       await sleep(100 + Math.random() * 400);
     }
+  }
+
+  /** Whether something was away by our doing since then, so that a stream may have broken. */
+  isDisturbedSince(from: number): boolean {
+    const now = Date.now();
+    return (
+      this.api.touches(from, now, API_AFTERMATH_MS) || this.database.touches(from, now, DATABASE_AFTERMATH_MS)
+    );
   }
 
   /** Whether a request that began at `from` may have got no answer; if not, that is a violation. */
@@ -87,13 +97,14 @@ export class Client {
 
   #judge(what: string, from: number, response: Response, text: string): Answer | null {
     const { status } = response;
+    if (status === 204) return { status, text, json: null, isRepeated: false };
     const said = `${what}: ${status} ${text.slice(0, 300)}`;
     const json = parse(text);
     if (json === undefined || typeof json !== 'object' || json === null) {
       this.verdict.violation('every answer is JSON', said);
       return null;
     }
-    if (status < 400) return { status, text, json };
+    if (status < 400) return { status, text, json, isRepeated: false };
     const { error, description } = json as { error?: unknown; description?: unknown };
     if (typeof error !== 'string' || typeof description !== 'string')
       this.verdict.violation('an error says its word and a sentence', said);
@@ -107,7 +118,7 @@ export class Client {
       this.verdict.violation('there is no error of the service itself', said);
       return null;
     }
-    return { status, text, json };
+    return { status, text, json, isRepeated: false };
   }
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from './client.js';
 import { cutUpload } from './cut-upload.js';
+import { EventStream } from './event-stream.js';
 import type { Random } from './random.js';
 import { Submissions, type Submission } from './submissions.js';
+import { remove } from './removal.js';
 import type { Verdict } from './verdict.js';
 import { JobWatch, type Status, type WatchedJob } from './watched-job.js';
 
@@ -12,7 +14,7 @@ const KNOWN_TICKETS = 2_000;
 /** Polls of an ended job, over some time: it must stay as it is. */
 const LATE_POLLS = 3;
 
-/** One account's program: submits, polls, kills, pauses and retries, and checks every answer. */
+/** One account's program: submits, polls, listens, kills, pauses, retries and deletes, and checks every answer. */
 export class Customer {
   /** All jobs that were accepted. */
   readonly watches: JobWatch[] = [];
@@ -26,8 +28,9 @@ export class Customer {
     private readonly client: Client,
     private readonly random: Random,
     private readonly verdict: Verdict,
+    callbackUrl: string,
   ) {
-    this.#submissions = new Submissions(name, random, this.#tickets);
+    this.#submissions = new Submissions(name, random, this.#tickets, callbackUrl);
   }
 
   /** Works until told to stop, and returns when nothing more is sent that changes anything; the polling goes on. */
@@ -45,7 +48,7 @@ export class Customer {
   async finish(byMs: number): Promise<void> {
     this.#deadlineMs.value = byMs;
     while (this.#errands.size > 0) await Promise.all(this.#errands);
-    for (const watch of this.watches) if (watch.end) await this.#poll(watch);
+    for (const watch of this.watches) if (watch.end && !watch.isGone) await this.#poll(watch);
   }
 
   #spawn(errand: Promise<void>): void {
@@ -75,7 +78,10 @@ export class Customer {
     const fate = this.random.next();
     if (fate < 0.1) this.#spawn(this.#kill(watch));
     else if (fate < 0.2) this.#spawn(this.#pause(watch));
-    this.#spawn(this.#follow(watch, stop));
+    if (this.random.chance(0.2)) this.#spawn(this.#listen(watch));
+    const followed = this.#follow(watch, stop);
+    const isRemoved = fate > 0.2 && isRemovable(watch) && this.random.chance(0.5);
+    this.#spawn(isRemoved ? followed.then(() => this.#remove(watch, stop)) : followed);
   }
 
   #watch(job: WatchedJob): JobWatch {
@@ -122,11 +128,22 @@ export class Customer {
       );
   }
 
+  async #listen(watch: JobWatch): Promise<void> {
+    const stream = new EventStream(this.client, watch, this.verdict);
+    await stream.follow(() => Date.now() > this.#deadlineMs.value);
+  }
+
+  async #remove(watch: JobWatch, stop: AbortSignal): Promise<void> {
+    if (watch.end && !stop.aborted) await remove(this.client, watch, this.verdict);
+  }
+
   /** The newest jobs as the list shows them. */
   async #list(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       await sleep(this.random.integer(300, 1_500));
-      const known = new Map(this.watches.map((watch) => [watch.job.id, { watch, known: watch.known }]));
+      const known = new Map(
+        this.watches.map((watch) => [watch.job.id, { watch, known: watch.known, isGone: watch.isGone }]),
+      );
       const answer = await this.client.ask({
         method: 'GET',
         path: '/api/v2/job_statuses.json?page%5Bsize%5D=100',
@@ -135,7 +152,8 @@ export class Customer {
       this.verdict.count('lists');
       for (const entry of (answer.json as { job_statuses: Status[] }).job_statuses) {
         const job = known.get(entry.id);
-        if (job) job.watch.seeEntry(entry, job.known);
+        if (job?.isGone) this.verdict.violation('a deleted job is gone', `${entry.id} is in the list`);
+        else job?.watch.seeEntry(entry, job.known, 'a list');
       }
     }
   }
@@ -183,7 +201,8 @@ export class Customer {
     }
     // What a job may not do again: of too many failures none is repaired by a retry, and its bound goes along.
     const ends = new Set([...watch.job.ends, 'completed', 'failed']);
-    await this.#follow(this.#watch({ id, type: watch.job.type, total, ends }), stop);
+    const { type, hasCallback } = watch.job;
+    await this.#follow(this.#watch({ id, type, total, ends, hasCallback }), stop);
   }
 
   async #control(watch: JobWatch, what: 'kill' | 'pause' | 'resume' | 'retry') {
@@ -195,3 +214,6 @@ export class Customer {
     return answer;
   }
 }
+
+/** The results of tickets' jobs are held against the tickets at the end; what is told once cannot be told of a job that is gone. */
+const isRemovable = ({ job }: JobWatch): boolean => job.type.startsWith('demo.') && !job.hasCallback;

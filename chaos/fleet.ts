@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Leases } from './leases.js';
 import type { Logs } from './logs.js';
 import type { Outages } from './outages.js';
-import { OBSERVER, type ChaosPostgres } from './postgres.js';
+import { OBSERVER, type ChaosDatabase, type FailoverDatabase, type Promotion } from './database.js';
 import { WORKERS, type Disturbance } from './schedule.js';
 import { Supervised } from './supervised.js';
 import type { Verdict } from './verdict.js';
@@ -17,7 +17,9 @@ export interface Surroundings {
   readonly logs: Logs;
   readonly leases: Leases;
   readonly sql: pg.Pool;
-  readonly postgres: ChaosPostgres;
+  readonly postgres: ChaosDatabase;
+  /** The same, where it has a standby and a pooler. */
+  readonly failover: FailoverDatabase | null;
   /** The API is away by our doing. */
   readonly api: Outages;
   /** The database is away, or has lost connections, by our doing. */
@@ -51,6 +53,7 @@ export class Fleet {
           changed: () => this.#look(),
           killed: (pid, at) => leases.died(pid, at),
           terminated: (pid, at) => leases.leaves(pid, at),
+          ended: (pid, at) => leases.ended(pid, at),
           isExcused,
         }),
       );
@@ -107,13 +110,19 @@ export class Fleet {
       case 'end backends':
         return this.#endBackends(disturbance.shares);
       case 'restart postgres':
-        return this.#restartPostgres(disturbance.downMs);
+        return this.#takeAway(({ postgres }) => postgres.restart(disturbance.downMs));
+      case 'restart pooler':
+        return this.#takeAway(({ failover }) => failover?.restartPooler(disturbance.downMs));
+      case 'promotion':
+        return this.#takeAway(({ failover }) => this.#promote(failover, disturbance));
     }
   }
 
   /** @param shares of the backends there are, which ones: how many there will be nobody knows beforehand */
   async #endBackends(shares: readonly number[]): Promise<boolean> {
-    const { sql, database, verdict } = this.around;
+    const { sql, database, verdict, postgres } = this.around;
+    // One that waits for the standby would show what the standby, just being promoted, has not.
+    if (postgres.isBusy) return false;
     database.begin();
     try {
       const { rows } = await sql.query<{ pid: number }>(
@@ -134,14 +143,25 @@ export class Fleet {
     }
   }
 
-  async #restartPostgres(downMs: number): Promise<boolean> {
+  async #promote(failover: FailoverDatabase | null, how: Promotion): Promise<boolean> {
+    const at = Date.now();
+    const done = (await failover?.promote(how)) ?? false;
+    if (done)
+      this.around.verdict.measure(
+        'from the death of the primary until something can be written',
+        Date.now() - at,
+      );
+    return done;
+  }
+
+  /** Does something to the database while which nobody can work. @returns whether it was done */
+  async #takeAway(what: (around: Surroundings) => Promise<unknown> | undefined): Promise<boolean> {
     const { postgres, blocked, database } = this.around;
-    if (postgres.isRestarting) return false;
+    if (postgres.isBusy) return false;
     database.begin();
     blocked.begin();
     try {
-      await postgres.restart(downMs);
-      return true;
+      return (await what(this.around)) !== false;
     } finally {
       blocked.end();
       database.end();

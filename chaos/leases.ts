@@ -11,6 +11,8 @@ const PROMISE_MS = LEASE_SECONDS * 1_000 + 1_000;
 const HAND_BACK_MS = 1_000;
 const SLACK_MS = 150;
 const GIVE_UP_MS = 60_000;
+/** Until a worker finds the database again. */
+const AWAY_AFTERMATH_MS = 1_000;
 
 interface Chunk {
   readonly key: string;
@@ -76,6 +78,12 @@ export class Leases {
 
   leaves(pid: number, at: number): void {
     this.#leavers.set(pid, { pid, at });
+  }
+
+  /** It has ended. While the database was away it could hand nothing back: then its leases have to run out. */
+  ended(pid: number, at: number): void {
+    const leaver = this.#leavers.get(pid);
+    if (leaver && this.database.touches(leaver.at, at, AWAY_AFTERMATH_MS)) this.died(pid, at);
   }
 
   async watch(stop: AbortSignal): Promise<void> {
@@ -184,7 +192,7 @@ export class Leases {
       const held = chunks
         .filter(({ worker, type }) => worker !== null && pidOf(worker) === pid && type.startsWith('demo.'))
         .reduce((sum, { pending }) => sum + pending, 0);
-      const lateMs = askedAt - at - this.database.within(at, now, 1_000);
+      const lateMs = askedAt - at - this.database.within(at, now, AWAY_AFTERMATH_MS);
       if (held > this.places && lateMs < GIVE_UP_MS) {
         if (lateMs > HAND_BACK_MS + SLACK_MS)
           this.verdict.violation(

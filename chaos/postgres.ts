@@ -9,18 +9,17 @@ import { ensureCluster } from '../src/database/embedded/cluster.js';
 import { findHome } from '../src/database/embedded/home.js';
 import { takeServer, urlOf, type Server, type ServerOptions } from '../src/database/embedded/server.js';
 import { shutDown } from '../src/database/embedded/shutdown.js';
+import { OBSERVER, type ChaosDatabase } from './database.js';
 import { freePort } from './ports.js';
 
 const DATABASE = 'tally';
-/** The name of the harness's own connections, which are never ended. */
-export const OBSERVER = 'chaos';
 
 /**
  * A Postgres of one's own with its usual durability. Not `startEmbeddedPostgres`, which would start a server that dies again
  * by itself, at times of its own choosing.
  */
-export class ChaosPostgres {
-  #isRestarting = false;
+export class ChaosPostgres implements ChaosDatabase {
+  #isBusy = false;
 
   private constructor(
     readonly url: string,
@@ -44,13 +43,12 @@ export class ChaosPostgres {
     return new ChaosPostgres(urlOf(server.port, password, DATABASE), folder, options, server);
   }
 
-  get isRestarting(): boolean {
-    return this.#isRestarting;
+  get isBusy(): boolean {
+    return this.#isBusy;
   }
 
-  /** Immediate shutdown: no goodbye, no checkpoint; the next start recovers from the log. */
   async restart(downMs: number): Promise<void> {
-    this.#isRestarting = true;
+    this.#isBusy = true;
     try {
       const { child, pid, port } = this.server;
       const gone = child ? once(child, 'exit') : Promise.resolve();
@@ -59,7 +57,7 @@ export class ChaosPostgres {
       await sleep(downMs);
       this.server = await takeServer(this.options, port);
     } finally {
-      this.#isRestarting = false;
+      this.#isBusy = false;
     }
   }
 

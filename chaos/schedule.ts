@@ -1,3 +1,4 @@
+import type { Promotion } from './database.js';
 import { Random } from './random.js';
 
 /** What is done to the service and when. All of it is drawn before the run begins, so that a seed says everything. */
@@ -6,7 +7,8 @@ export type Disturbance = { readonly atMs: number } & (
   | { readonly kind: 'kill api' | 'terminate api'; readonly restartMs: number }
   | { readonly kind: 'stop worker'; readonly worker: number; readonly forMs: number }
   | { readonly kind: 'end backends'; readonly shares: readonly number[] }
-  | { readonly kind: 'restart postgres'; readonly downMs: number }
+  | { readonly kind: 'restart postgres' | 'restart pooler'; readonly downMs: number }
+  | ({ readonly kind: 'promotion' } & Promotion)
 );
 
 export const WORKERS = 3;
@@ -26,16 +28,21 @@ const KINDS = [
   ['restart postgres', 1.5],
 ] as const;
 
-export function drawSchedule(seed: string, seconds: number): Disturbance[] {
+/** With a standby and a pooler. A promotion can only be when the standby is made anew after the one before. */
+const FAILOVER_KINDS = [...KINDS, ['promotion', 3], ['restart pooler', 1.5]] as const;
+
+/** @param hasFailover whether there are a standby and a pooler */
+export function drawSchedule(seed: string, seconds: number, hasFailover: boolean): Disturbance[] {
   const random = new Random(`schedule ${seed}`);
   const schedule: Disturbance[] = [];
   for (let atMs = FIRST_MS; atMs < seconds * 1_000; atMs += random.integer(...PAUSE_MS))
-    schedule.push(draw(random, atMs));
+    schedule.push(draw(random, atMs, random.weighted<Kind>(hasFailover ? FAILOVER_KINDS : KINDS)));
   return schedule;
 }
 
-function draw(random: Random, atMs: number): Disturbance {
-  const kind = random.weighted(KINDS);
+type Kind = Disturbance['kind'];
+
+function draw(random: Random, atMs: number, kind: Kind): Disturbance {
   switch (kind) {
     case 'kill worker':
     case 'terminate worker':
@@ -55,6 +62,9 @@ function draw(random: Random, atMs: number): Disturbance {
         shares: Array.from({ length: random.integer(1, 6) }, () => random.next()),
       };
     case 'restart postgres':
+    case 'restart pooler':
       return { atMs, kind, downMs: random.integer(0, 2_000) };
+    case 'promotion':
+      return { atMs, kind, downMs: random.integer(0, 2_000), leadsFirst: random.chance(0.5) };
   }
 }

@@ -52,17 +52,22 @@ export const rulesOf = (jobs: string): Rule[] => [
   },
 ];
 
+/** Of the whole run, a moment after the last end. */
+export const SETTLING_RULES: readonly Rule[] = [
+  {
+    rule: 'no chunk is left but those kept of killed and failed jobs',
+    sql: `SELECT c.job_id, c.id, c.state, j.status FROM task_chunks c LEFT JOIN job_statuses j ON j.id = c.job_id
+           WHERE j.status IS NULL OR j.status NOT IN ('killed', 'failed') OR c.state <> 'parked'`,
+  },
+  { rule: 'nothing that is deleted is left', sql: 'SELECT job_id, removed_below FROM deleted_jobs' },
+];
+
 /** Of the whole run, when nothing moves any more. */
 export const FINAL_RULES: readonly Rule[] = [
   ...rulesOf('true'),
   {
     rule: 'nothing works any more when all has ended',
     sql: `SELECT id, type, progress, total FROM job_statuses WHERE status = 'working'`,
-  },
-  {
-    rule: 'no chunk is left but those kept of killed and failed jobs',
-    sql: `SELECT c.job_id, c.id, c.state, j.status FROM task_chunks c LEFT JOIN job_statuses j ON j.id = c.job_id
-           WHERE j.status IS NULL OR j.status NOT IN ('killed', 'failed') OR c.state <> 'parked'`,
   },
   { rule: 'no upload is left', sql: 'SELECT job_id, lease_expires_at FROM job_uploads' },
   {

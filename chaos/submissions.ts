@@ -11,6 +11,7 @@ export interface Submission {
   readonly titles?: readonly string[];
   /** Of a streamed one: its connection is cut once before it is sent whole. */
   readonly isCut?: true;
+  readonly hasCallback: boolean;
   /** Its deadline may be over before it is taken, which is a refusal. */
   readonly mayBeLate?: true;
 }
@@ -26,11 +27,15 @@ const JOBS = '/api/v2/jobs.json';
 export class Submissions {
   #count = 0;
 
-  /** @param tickets ids of tickets that the account has or had */
+  /**
+   * @param tickets ids of tickets that the account has or had
+   * @param callbackUrl where the end of some jobs is to be told
+   */
   constructor(
     private readonly customer: string,
     private readonly random: Random,
     private readonly tickets: readonly number[],
+    private readonly callbackUrl: string,
   ) {}
 
   next(): Submission {
@@ -73,8 +78,19 @@ export class Submissions {
   }
 
   #job(type: string, tasks: readonly unknown[], options: object = {}): Submission {
-    const body = { type, name: this.#key, priority: this.random.integer(-2, 2), ...options, tasks };
-    return { type, request: this.#json(JOBS, 'POST', body), total: tasks.length, ends: COMPLETED };
+    const callback = this.#callback();
+    const body = {
+      ...{ type, name: this.#key, priority: this.random.integer(-2, 2) },
+      ...options,
+      ...callback,
+      tasks,
+    };
+    const request = this.#json(JOBS, 'POST', body);
+    return { type, request, total: tasks.length, ends: COMPLETED, hasCallback: 'callback_url' in callback };
+  }
+
+  #callback(): { callback_url?: string } {
+    return this.random.chance(0.3) ? { callback_url: this.callbackUrl } : {};
   }
 
   #create(): Submission {
@@ -90,7 +106,14 @@ export class Submissions {
     const titles = this.#titles(1, 100);
     const body = { tickets: titles.map((subject) => ({ subject, comment: { body: 'from the load' } })) };
     const request = this.#json('/api/v2/tickets/create_many.json', 'POST', body);
-    return { type: 'tickets.create', request, total: titles.length, ends: COMPLETED, titles };
+    return {
+      type: 'tickets.create',
+      request,
+      total: titles.length,
+      ends: COMPLETED,
+      titles,
+      hasCallback: false,
+    };
   }
 
   /** Some tickets come again and again, so that jobs with an order and waits for locks are among them. */
@@ -108,7 +131,7 @@ export class Submissions {
     if (ids.length === 0) return this.#createMany();
     const body = { tickets: ids.map((id) => ({ id, tags: [this.#key] })) };
     const request = this.#json('/api/v2/tickets/update_many.json', 'PUT', body);
-    return { type: 'tickets.update', request, total: ids.length, ends: COMPLETED };
+    return { type: 'tickets.update', request, total: ids.length, ends: COMPLETED, hasCallback: false };
   }
 
   #updateSame(): Submission {
@@ -116,7 +139,7 @@ export class Submissions {
     if (ids.length === 0) return this.#createMany();
     const path = `/api/v2/tickets/update_many.json?ids=${ids.join()}`;
     const request = this.#json(path, 'PUT', { ticket: { priority: 'high', status: 'open' } });
-    return { type: 'tickets.update', request, total: ids.length, ends: COMPLETED };
+    return { type: 'tickets.update', request, total: ids.length, ends: COMPLETED, hasCallback: false };
   }
 
   #destroyMany(): Submission {
@@ -124,7 +147,7 @@ export class Submissions {
     if (ids.length === 0) return this.#createMany();
     const path = `/api/v2/tickets/destroy_many.json?ids=${ids.join()}`;
     const request = { method: 'DELETE', path, key: this.#key };
-    return { type: 'tickets.delete', request, total: ids.length, ends: COMPLETED };
+    return { type: 'tickets.delete', request, total: ids.length, ends: COMPLETED, hasCallback: false };
   }
 
   #sleep(): Submission {
@@ -170,15 +193,17 @@ export class Submissions {
       JSON.stringify(isTickets ? { title } : { ms: this.random.chance(0.05) ? 50 : 0, note: title }),
     );
     const type = isTickets ? 'tickets.create' : 'demo.sleep';
+    const callback = this.#callback();
+    const query = new URLSearchParams({ type, name: this.#key, ...callback });
     const request = {
       method: 'POST',
-      path: `${JOBS}?type=${type}&name=${this.#key}`,
+      path: `${JOBS}?${query.toString()}`,
       body: `${lines.join('\n')}\n`,
       type: 'application/x-ndjson',
       key: this.#key,
     };
     return {
-      ...{ type, request, total: titles.length, ends: COMPLETED },
+      ...{ type, request, total: titles.length, ends: COMPLETED, hasCallback: 'callback_url' in callback },
       ...(isTickets && titles.length <= 1_000 && { titles }),
       ...(this.random.chance(0.4) && { isCut: true as const }),
     };

@@ -16,6 +16,7 @@ export interface Life {
   readonly changed: () => void;
   readonly terminated?: (pid: number, at: number) => void;
   readonly killed?: (pid: number, at: number) => void;
+  readonly ended?: (pid: number, at: number) => void;
   /** Whether a process may be late or fail at its start or end, since the database was away in between. */
   readonly isExcused: (from: number, to: number) => boolean;
 }
@@ -114,6 +115,7 @@ export class Supervised {
       const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
       clearInterval(slow);
       this.#judge(begunAt, code, signal);
+      if (child.pid) this.life.ended?.(child.pid, Date.now());
       this.#child = null;
       this.#isReady = false;
       this.#isStopped = false;

@@ -35,6 +35,8 @@ export interface WatchedJob {
   readonly ends: ReadonlySet<string>;
   /** Of tickets.create, the titles in the order of the tasks. */
   readonly titles?: readonly string[];
+  /** Whether its end is to be told. */
+  readonly hasCallback: boolean;
 }
 
 /** One job as its client sees it, and what each answer about it must hold to. */
@@ -43,7 +45,11 @@ export class JobWatch {
   /** The whole body of the ended job, as it was first seen. */
   #ended: string | null = null;
   #end: Status | null = null;
-  /** The end as a list shows it. */
+  /** Somebody is about to delete it: it may be gone. */
+  mayBeGone = false;
+  /** Its deletion was answered. */
+  isGone = false;
+  /** The end without the results. */
   #endedEntry: string | null = null;
   #mayEnd: Set<string>;
 
@@ -89,16 +95,23 @@ export class JobWatch {
     if (status.status !== 'working' && this.#ended === null) this.#ends(status, text, what);
   }
 
-  /** The job as an entry of a list, which carries no results. */
-  seeEntry(entry: Status, known: Known): void {
-    const what = `job ${this.job.id} in a list: `;
-    if (entry.results.length > 0) this.verdict.violation('a list carries no results', what);
+  /** The job as an entry of a list or as an event, which carry no results. */
+  seeEntry(entry: Status, known: Known, where: 'a list' | 'an event'): void {
+    const what = `job ${this.job.id} in ${where}: `;
+    if (entry.results.length > 0) this.verdict.violation(`${where} carries no results`, what);
     this.#progresses(entry, known, what);
-    if (known.ended === null) return;
+    if (known.ended !== null) this.agree(entry, where);
+  }
+
+  /** Once its end is known: what somewhere else was said of it. */
+  agree(entry: Status, where: 'a list' | 'an event' | 'a callback'): void {
+    this.#endedEntry ??= JSON.stringify({ ...this.#end, results: [] });
     const text = JSON.stringify(entry);
-    this.#endedEntry ??= JSON.stringify({ ...(JSON.parse(known.ended) as Status), results: [] });
     if (text !== this.#endedEntry)
-      this.verdict.violation('a list agrees with the job', `${what}${text}, and the job ${this.#endedEntry}`);
+      this.verdict.violation(
+        `${where} agrees with the job`,
+        `${text}, and job ${this.job.id} ${this.#endedEntry}`,
+      );
   }
 
   #progresses(status: Status, known: Known, what: string): void {

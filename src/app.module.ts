@@ -13,6 +13,7 @@ import { OpenApiModule } from './openapi/openapi.module.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { PagesModule } from './pages/pages.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 import { WorkersModule } from './workers/workers.module.js';
 import { ConfigModule } from './config/config.module.js';
@@ -45,6 +46,7 @@ export class AppModule {
         DemoModule,
         HandlersModule.of(handlers),
         HealthModule,
+        MetricsModule,
         OpenApiModule,
         PagesModule.of(DASHBOARD),
       ],

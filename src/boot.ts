@@ -25,8 +25,8 @@ const loggers = createLoggers();
 Logger.overrideLogger(loggers.nest);
 const log = new Logger('Tally');
 
-/** All that a worker answers: it is asked whether it lives, and nothing else. */
-const WORKER_PATHS = ['/healthz', '/readyz'];
+/** All that a worker answers: it is asked whether it lives and what it does, and nothing else. */
+const WORKER_PATHS = ['/healthz', '/readyz', '/metrics'];
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 

@@ -4,6 +4,7 @@
 export const LEASE_LOST = 'TY001';
 
 export const CHECK_VIOLATION = '23514';
+export const UNIQUE_VIOLATION = '23505';
 
 const CONNECTION_WORDS =
   /ECONNREFUSED|Query read timeout|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Client was closed|Cannot use a pool after|Can't reach database|ConnectionClosed|DatabaseNotReachable|SocketTimeout|Unable to start a transaction/;

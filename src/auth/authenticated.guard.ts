@@ -3,7 +3,7 @@ import { Reflector } from '@nestjs/core';
 import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { DomainError } from '../errors.js';
-import type { Presented } from './authorization-header.js';
+import { readBasic, readBearer, type Presented } from './authorization-header.js';
 import { CredentialsService, sessionKey } from './credentials.service.js';
 import type { Principal } from './principal.js';
 import { SCHEMES } from './strategies.js';
@@ -11,10 +11,9 @@ import { SCHEMES } from './strategies.js';
 interface AuthenticatedRequest extends FastifyRequest {
   presented?: Presented;
   principal?: Principal;
+  /** Asks again whose the credentials are. A function, which no log prints. */
+  verify?: () => Promise<Principal>;
 }
-
-/** Asks again whose the credentials of a request are. */
-const verifications = new WeakMap<FastifyRequest, () => Promise<Principal>>();
 
 /**
  * Whether the credentials of a request that passed the guard are still right, for an answer that goes on for hours. What is revoked
@@ -22,7 +21,7 @@ const verifications = new WeakMap<FastifyRequest, () => Promise<Principal>>();
  */
 export async function isStillAllowed(request: FastifyRequest): Promise<boolean> {
   try {
-    await verifications.get(request)?.();
+    await (request as AuthenticatedRequest).verify?.();
     return true;
   } catch (error) {
     return !(error instanceof DomainError && error.word === 'Unauthorized');
@@ -46,9 +45,15 @@ export function principalOf(request: FastifyRequest): Principal | null {
   return (request as AuthenticatedRequest).principal ?? null;
 }
 
-/** Stands before every route. passport reads what the request presents, CredentialsService says whose it is. */
+/**
+ * Stands before every route. passport reads what the request presents, CredentialsService says whose it is. A header that it
+ * remembers is not read again, and its request waits for nothing.
+ */
 @Injectable()
 export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
+  /** By handler: what its decorators say does not change. */
+  readonly #public = new WeakMap<object, boolean>();
+
   constructor(
     private readonly reflector: Reflector,
     private readonly credentials: CredentialsService,
@@ -57,14 +62,29 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
   }
 
   /** @throws DomainError Unauthorized, TooManyRequests */
-  override async canActivate(context: ExecutionContext): Promise<boolean> {
-    const isPublic = this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, [
-      context.getHandler(),
-      context.getClass(),
-    ]);
-    if (isPublic) return true;
-    await super.canActivate(context);
+  override canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    if (this.#isPublic(context)) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    const { authorization } = request.headers;
+    const principal = authorization === undefined ? null : this.credentials.remembered(authorization);
+    if (!principal) return this.#verify(context, request);
+    request.principal = principal;
+    request.verify = () => this.#verifyHeader(request);
+    return true;
+  }
+
+  #isPublic(context: ExecutionContext): boolean {
+    const handler = context.getHandler();
+    const known = this.#public.get(handler);
+    if (known !== undefined) return known;
+    const decorated = [handler, context.getClass()];
+    const isPublic = this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, decorated) ?? false;
+    this.#public.set(handler, isPublic);
+    return isPublic;
+  }
+
+  async #verify(context: ExecutionContext, request: AuthenticatedRequest): Promise<boolean> {
+    await super.canActivate(context);
     const { presented } = request;
     if (!presented) throw unreadable();
     // The secret stays no longer than needed on an object that may be logged.
@@ -73,8 +93,15 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
       presented.kind === 'session' ? sessionKey(presented.token) : (request.headers.authorization ?? '');
     const verify = () => this.credentials.verify(key, presented, request.ip);
     request.principal = await verify();
-    verifications.set(request, verify);
+    request.verify = verify;
     return true;
+  }
+
+  #verifyHeader({ headers, ip }: AuthenticatedRequest): Promise<Principal> {
+    const authorization = headers.authorization ?? '';
+    const presented = readBasic(authorization) ?? readBearer(authorization);
+    if (!presented) throw unreadable();
+    return this.credentials.verify(authorization, presented, ip);
   }
 
   /** Where passport leaves what it has read; the name that it has by default is `user`. */

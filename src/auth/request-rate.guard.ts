@@ -4,6 +4,7 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { CONFIG, type Config } from '../config/config.js';
 import { DomainError } from '../errors.js';
 import { principalOf } from './authenticated.guard.js';
+import type { Principal } from './principal.js';
 
 /**
  * Stands behind the AuthenticatedGuard: how many requests of an account are answered in a second. Counted in this process
@@ -20,11 +21,15 @@ export class RequestRateGuard implements CanActivate {
   }
 
   /** @throws DomainError TooManyRequests */
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    if (!this.#limiter) return true;
     const principal = principalOf(context.switchToHttp().getRequest<FastifyRequest>());
-    if (!this.#limiter || !principal) return true;
+    return principal ? this.#consume(this.#limiter, principal) : true;
+  }
+
+  async #consume(limiter: RateLimiterMemory, { accountId }: Principal): Promise<boolean> {
     try {
-      await this.#limiter.consume(principal.accountId);
+      await limiter.consume(accountId);
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
       throw new DomainError(

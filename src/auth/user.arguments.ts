@@ -59,9 +59,25 @@ export function readArguments(args: readonly string[]): UserRequest | null {
   const allowed: readonly Option[] = COMMANDS[command];
   const stray = (Object.keys(values) as Option[]).find((option) => !allowed.includes(option));
   if (stray) throw new UsageError(`${command} takes no --${stray}`);
-  const parsed = requestSchema.safeParse({ email, account: values.account, role: values.role });
-  if (parsed.success)
-    return { ...parsed.data, command, passwordFromStdin: values['password-stdin'] ?? false };
+  const { account, role, 'password-stdin': passwordFromStdin = false } = values;
+  return userRequest(command, { email, account, role, passwordFromStdin });
+}
+
+/** What may be said of a user on a command line, as it was typed. */
+export interface TypedUser {
+  readonly email: string;
+  readonly account?: string | undefined;
+  readonly role?: string | undefined;
+  readonly passwordFromStdin?: boolean | undefined;
+}
+
+/** @throws UsageError */
+export function userRequest(
+  command: Command,
+  { passwordFromStdin = false, ...typed }: TypedUser,
+): UserRequest {
+  const parsed = requestSchema.safeParse(typed);
+  if (parsed.success) return { ...parsed.data, command, passwordFromStdin };
   throw new UsageError(
     parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
   );

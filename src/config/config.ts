@@ -29,6 +29,14 @@ const environment = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+  PREPARED_STATEMENTS: z
+    .enum(['true', 'false'], 'expected true or false')
+    .default('true')
+    .transform((text) => text === 'true')
+    .describe('whether connections keep prepared statements; behind a pooler they never do'),
+  DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
+    .optional()
+    .describe('the same database past a transaction pooler, to hear its notifications'),
   DATA_DIR: z
     .string()
     .min(1, 'expected a path')
@@ -104,6 +112,12 @@ const environment = z.object({
     .default('false')
     .transform((text) => text === 'true')
     .describe('whether callbacks may go to addresses that are not public'),
+  METRICS_TOKEN: z
+    .string()
+    .min(16, 'expected at least 16 characters')
+    .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII without spaces')
+    .optional()
+    .describe('who reads /metrics must bring it as a Bearer token; unset: anyone may'),
   DEMO_TASKS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')
@@ -135,11 +149,19 @@ export class ConfigError extends StartError {
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(VARIABLES.flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
-  const parsed = environment.safeParse(given);
+  const parsed = environment
+    .refine(
+      ({ DATABASE_URL, DIRECT_DATABASE_URL: direct }) => direct === undefined || DATABASE_URL !== undefined,
+      {
+        path: ['DIRECT_DATABASE_URL'],
+        error: 'expected DATABASE_URL beside it',
+      },
+    )
+    .safeParse(given);
   if (parsed.success) return Object.freeze({ ...parsed.data, hasPort: Boolean(env['PORT']) });
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
-    const secret = /PASSWORD|SECRET|URL/.test(key);
+    const secret = /PASSWORD|SECRET|TOKEN|URL/.test(key);
     return `${key}: ${issue.message}${secret ? '' : `, got: ${String(env[key])}`}`;
   });
   throw new ConfigError(`The configuration cannot be used: ${problems.join('; ')}`);

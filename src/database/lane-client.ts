@@ -11,6 +11,12 @@ import pg from 'pg';
  */
 export const WITH_COMMIT = '/* with commit */';
 
+/**
+ * A statement that begins so tells the connection, by its first parameter, whose transaction it carries. Rejected: to find the
+ * connection by the pid of its backend, since through a pooler a client is told another one.
+ */
+export const LANE = '/* lane */';
+
 interface QueryConfig {
   readonly text: string;
   readonly values?: readonly unknown[];
@@ -23,6 +29,8 @@ const NOTHING = { command: '', rowCount: 0, oid: 0, fields: [], rows: [] };
 
 /** A connection of the worker's transactions. Prisma's adapter calls `query` alone, with a config and no callback. */
 export class LaneClient extends pg.Client {
+  /** The transaction that it carries, or carried last. */
+  lane: unknown = null;
   #withCommit: string | null = null;
   readonly #send: (...args: unknown[]) => unknown;
 
@@ -40,6 +48,7 @@ export class LaneClient extends pg.Client {
         this.#withCommit = inline(query);
         return Promise.resolve(NOTHING);
       }
+      if (query.text.startsWith(LANE)) this.lane = query.values?.[0];
       if (query.text === 'COMMIT' && this.#withCommit !== null) return this.#commit(this.#withCommit);
       if (query.text === 'ROLLBACK') this.#withCommit = null;
     }

@@ -2,7 +2,8 @@ import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { Prisma, PrismaClient } from './generated/client.js';
-import { LaneClient, WITH_COMMIT } from './lane-client.js';
+import { LANE, LaneClient, WITH_COMMIT } from './lane-client.js';
+import { useOf, type PoolUse } from './pool-use.js';
 import { DATABASE_URL, isReadOnly } from './prisma.service.js';
 
 /** Transactions of handlers at once in a process: more would only queue for the same two disks and cores. */
@@ -25,7 +26,8 @@ export interface Lane {
 export class LaneService implements OnModuleDestroy {
   readonly #pool: pg.Pool;
   readonly #prisma: PrismaClient;
-  readonly #clients = new Map<number, LaneClient>();
+  readonly #clients = new Set<LaneClient>();
+  #begun = 0;
 
   constructor(@Inject(DATABASE_URL) url: string) {
     this.#pool = new pg.Pool({
@@ -38,8 +40,8 @@ export class LaneService implements OnModuleDestroy {
       ...({ Client: LaneClient } as object),
     });
     this.#pool.on('error', () => undefined);
-    this.#pool.on('connect', (client) => this.#clients.set(pidOf(client), client as unknown as LaneClient));
-    this.#pool.on('remove', (client) => this.#clients.delete(pidOf(client)));
+    this.#pool.on('connect', (client) => this.#clients.add(client as unknown as LaneClient));
+    this.#pool.on('remove', (client) => this.#clients.delete(client as unknown as LaneClient));
     this.#prisma = new PrismaClient({ adapter: new PrismaPg(this.#pool) });
   }
 
@@ -48,18 +50,18 @@ export class LaneService implements OnModuleDestroy {
    * @param idleMs after so long without a statement Postgres ends the session, so that a stopped process blocks nobody
    */
   transaction<T>(idleMs: number, work: (lane: Lane) => Promise<T>): Promise<T> {
+    const name = String((this.#begun += 1));
     return this.#prisma.$transaction(
       async (tx) => {
         // Set inside the transaction, where a transaction pooler cannot lose it. The check lets Postgres notice that a
         // connection was cut while it runs a statement, which it then ends.
-        const [session] = await tx.$queryRaw<{ pid: number }[]>`
-          SELECT pg_backend_pid() AS pid, 
-                 set_config('idle_in_transaction_session_timeout', ${String(idleMs)}, true),
-                 set_config('client_connection_check_interval', '500', true)`;
+        await tx.$queryRaw(Prisma.sql`${Prisma.raw(LANE)} SELECT ${name} AS lane,
+          set_config('idle_in_transaction_session_timeout', ${String(idleMs)}, true),
+          set_config('client_connection_check_interval', '500', true)`);
         const commitWith = async (statement: Prisma.Sql): Promise<void> => {
           await tx.$executeRaw(Prisma.sql`${Prisma.raw(WITH_COMMIT)} ${statement}`);
         };
-        const cut = () => this.#clients.get(session?.pid ?? 0)?.destroy();
+        const cut = () => [...this.#clients].find(({ lane }) => lane === name)?.destroy();
         return work({ tx, commitWith, cut });
       },
       { timeout: NO_TIMEOUT_MS, maxWait: 10_000 },
@@ -71,12 +73,12 @@ export class LaneService implements OnModuleDestroy {
     return isReadOnly(this.#prisma);
   }
 
+  poolUse(): PoolUse {
+    return useOf(this.#pool);
+  }
+
   async onModuleDestroy(): Promise<void> {
     await this.#prisma.$disconnect();
     await this.#pool.end();
   }
 }
-
-/** The pid of its backend, which the types of pg leave out. */
-const pidOf = (client: pg.PoolClient | pg.Client): number =>
-  (client as unknown as { processID: number }).processID;

@@ -56,6 +56,14 @@ export async function migrate(
   }
 }
 
+/**
+ * Names of the migrations that this database lacks; looks only.
+ * @throws DatabaseStartError when its history is not a beginning of ours
+ */
+export async function missingMigrations(session: pg.Client): Promise<string[]> {
+  return pending(await readApplied(session), await readMigrations(MIGRATIONS));
+}
+
 async function applyLocked(
   session: pg.Client,
   migrations: readonly Migration[],
@@ -119,10 +127,14 @@ async function readMigrations(folder: string): Promise<Migration[]> {
   );
 }
 
-async function checkVersion(session: pg.Client): Promise<void> {
+/**
+ * @returns the version of the server
+ * @throws DatabaseStartError when it is too old
+ */
+export async function checkVersion(session: pg.Client): Promise<string> {
   const { rows } = await session.query<{ server_version: string }>('SHOW server_version');
   const version = rows[0]?.server_version ?? '0';
-  if (parseInt(version, 10) >= OLDEST_POSTGRES) return;
+  if (parseInt(version, 10) >= OLDEST_POSTGRES) return version;
   throw new DatabaseStartError(
     `Tally needs Postgres ${OLDEST_POSTGRES} or later, this is Postgres ${version}`,
   );

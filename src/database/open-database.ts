@@ -24,6 +24,9 @@ const PASSING = [
   ...['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'],
   ...['57P03', '57P01', '53300', '08006', '08001', '08004'],
 ];
+/** The same as PgBouncer says it, whose one code (08P01) for all there is tells nothing. */
+const PASSING_WORDS =
+  /timeout|terminated unexpectedly|server_login_retry|server conn crashed|the database system is/;
 
 /**
  * Opens the database of the configuration, or else the embedded one under DATA_DIR, and migrates it.
@@ -86,7 +89,7 @@ async function tryConnect(url: string): Promise<{ message: string; passes: boole
     return undefined;
   } catch (error) {
     const message = messageOf(error);
-    const passes = hasCode(error, ...PASSING) || /timeout|terminated unexpectedly/.test(message);
+    const passes = hasCode(error, ...PASSING) || PASSING_WORDS.test(message);
     return { message, passes };
   } finally {
     await client.end().catch(() => undefined);

@@ -1,8 +1,12 @@
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Optional, type OnModuleDestroy } from '@nestjs/common';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
-import { PrismaClient } from './generated/client.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { PrismaClient, type Prisma } from './generated/client.js';
+import { isPooled } from './pooler.js';
 import { POOL, TURN_MS } from './pool-shares.js';
+import { preparedName, TYPES } from './prepared.js';
+import { useOf, type PoolUse } from './pool-use.js';
 
 /** The name under which Nest hands out the URL of the database this process uses. */
 export const DATABASE_URL = Symbol('DATABASE_URL');
@@ -14,8 +18,13 @@ export const DATABASE_URL = Symbol('DATABASE_URL');
 @Injectable()
 export class PrismaService extends PrismaClient implements OnModuleDestroy {
   readonly #pool: pg.Pool;
+  /** Null until it is known. */
+  #prepares: boolean | null;
 
-  constructor(@Inject(DATABASE_URL) url: string) {
+  constructor(
+    @Inject(DATABASE_URL) url: string,
+    @Optional() @Inject(CONFIG) config?: Pick<Config, 'PREPARED_STATEMENTS'>,
+  ) {
     const pool = new pg.Pool({
       connectionString: url,
       max: POOL,
@@ -29,6 +38,7 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     pool.on('error', () => undefined);
     super({ adapter: new PrismaPg(pool) });
     this.#pool = pool;
+    this.#prepares = config?.PREPARED_STATEMENTS === false ? false : null;
   }
 
   /**
@@ -40,6 +50,46 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
   async send(text: string, values: readonly unknown[]): Promise<number> {
     const { rowCount } = await this.#pool.query(text, [...values]);
     return rowCount ?? 0;
+  }
+
+  /**
+   * A hot statement past Prisma's client, which takes longer over one than Postgres does, and planned once a connection: by a
+   * name, which stands for its text. A bigint comes as BigInt, as from `$queryRaw`.
+   * @param name of the statement, for people; null: its text is another one nearly each time, and it is planned each time
+   * @throws what node-postgres throws
+   */
+  async rows<Row>(name: string | null, statement: Prisma.Sql): Promise<Row[]> {
+    const { text, values } = statement;
+    const isPrepared = name !== null && (this.#prepares ?? (await this.#findOut()));
+    const query = {
+      ...(isPrepared && { name: preparedName(name, text) }),
+      text,
+      values: [...values],
+      types: TYPES,
+    };
+    const { rows } = await this.#pool.query<Row & pg.QueryResultRow>(query);
+    return rows;
+  }
+
+  /** A transaction pooler gives each transaction another backend, which knows nothing of what was prepared. */
+  async #findOut(): Promise<boolean> {
+    const client = await this.#pool.connect();
+    // When it is cut the statement fails, which says the same; without a listener the process would end.
+    const ignore = (): void => undefined;
+    client.on('error', ignore);
+    let isBroken = true;
+    try {
+      this.#prepares = !(await isPooled(client));
+      isBroken = false;
+      return this.#prepares;
+    } finally {
+      client.off('error', ignore);
+      client.release(isBroken);
+    }
+  }
+
+  poolUse(): PoolUse {
+    return useOf(this.#pool);
   }
 
   async onModuleDestroy(): Promise<void> {

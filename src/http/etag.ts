@@ -33,7 +33,12 @@ export function isKnown(tag: string, header: string | undefined): boolean {
  * @param body null: the client is known to have it
  * @returns what to send
  */
-export function tagged(request: FastifyRequest, reply: FastifyReply, etag: string, body: string | null) {
+export function tagged(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  etag: string,
+  body: string | Buffer | null,
+) {
   // A store may keep it, and must ask every time: that is what the tag is for.
   void reply.header('ETag', etag).header('Cache-Control', 'private, no-cache');
   if (body === null || isKnown(etag, request.headers['if-none-match'])) {

@@ -103,14 +103,17 @@ export function serveOnly(adapter: FastifyAdapter, paths: readonly string[]): vo
 function refuseUnknownPaths(instance: FastifyInstance): void {
   const known = new KnownPaths();
   instance.addHook('onRoute', ({ url, method }) => known.add(url, method));
-  instance.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return;
-    const allowed = known.methodsOf(request.url.split('?', 1)[0] ?? '');
-    if (allowed.length === 0) throw notFound();
-    void reply.header('Allow', allowed.join(', '));
-    throw new DomainError(
-      'MethodNotAllowed',
-      `Expected one of ${allowed.join(', ')} here, got: ${request.method}`,
-    );
+  instance.addHook('onRequest', (request, reply, done) => {
+    done(request.is404 ? refusal(known, request, reply) : undefined);
   });
+}
+
+function refusal(known: KnownPaths, request: FastifyRequest, reply: FastifyReply): DomainError {
+  const allowed = known.methodsOf(request.url.split('?', 1)[0] ?? '');
+  if (allowed.length === 0) return notFound();
+  void reply.header('Allow', allowed.join(', '));
+  return new DomainError(
+    'MethodNotAllowed',
+    `Expected one of ${allowed.join(', ')} here, got: ${request.method}`,
+  );
 }

@@ -9,13 +9,20 @@ const AUTHORITY = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 /** Where this service is reached: PUBLIC_URL, else what the request says. */
 @Injectable()
 export class Origin {
+  /** The name that was asked by last, and that it may be echoed: nearly always the same, and a URL takes a microsecond to parse. */
+  #last: string | null = null;
+
   constructor(@Inject(CONFIG) private readonly config: Pick<Config, 'PUBLIC_URL' | 'HOST' | 'PORT'>) {}
 
   /** Scheme and authority without a slash at the end: `http://localhost:3000`. */
   of(request: FastifyRequest): string {
     if (this.config.PUBLIC_URL) return this.config.PUBLIC_URL;
     const asked = `${request.protocol}://${request.host}`;
-    if (AUTHORITY.test(request.host) && URL.canParse(asked)) return asked;
+    if (asked === this.#last) return asked;
+    if (AUTHORITY.test(request.host) && URL.canParse(asked)) {
+      this.#last = asked;
+      return asked;
+    }
     const { HOST, PORT } = this.config;
     const host = isIPv6(HOST) ? `[${HOST}]` : HOST;
     return `${request.protocol}://${host}:${request.socket.localPort ?? PORT}`;

@@ -138,7 +138,7 @@ export class JobStatusesController {
       form,
       ifNoneMatch: request.headers['if-none-match'],
       waitSeconds,
-      signal: goneSignal(reply),
+      signal: () => goneSignal(reply),
     });
     if (waitSeconds !== null) void reply.header('Preference-Applied', `wait=${waitSeconds}`);
     if (moreAfter !== null)

@@ -113,7 +113,9 @@ export class JobStore {
     const chunks = job.chunks.map(
       (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
     );
-    const [row] = await this.prisma.$queryRaw<SubmissionRow[]>`
+    const [row] = await this.prisma.rows<SubmissionRow>(
+      chunks.length === 1 ? 'submit' : null,
+      Prisma.sql`
       WITH ${newJobSql(job)}, chunks AS (
         INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
         SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
@@ -121,7 +123,8 @@ export class JobStore {
           FROM job, (VALUES ${Prisma.join(chunks)}) AS chunk (first_position, size, tasks)
          ORDER BY chunk.first_position
       )
-      ${outcomeSql(READY_CHANNEL)}`;
+      ${outcomeSql(READY_CHANNEL)}`,
+    );
     return outcomeOf(row, job.maxWorkingJobs);
   }
 
@@ -172,20 +175,26 @@ export class JobStore {
   }
 
   #heads(where: Prisma.Sql): Promise<StatusHead[]> {
-    return this.prisma.$queryRaw<StatusHead[]>`
+    return this.prisma.rows<StatusHead>(
+      'heads',
+      Prisma.sql`
       SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version
-        FROM job_statuses j WHERE ${where}`;
+        FROM job_statuses j WHERE ${where}`,
+    );
   }
 
   #statuses(accountId: number, ids: readonly string[], resultsMax: number): Promise<PolledRow[]> {
-    return this.prisma.$queryRaw<PolledRow[]>`
+    return this.prisma.rows<PolledRow>(
+      'statuses',
+      Prisma.sql`
       SELECT j.id::text, j.total, j.progress, j.status, ${MESSAGE} AS message, j.version,
              inline.last AS "lastInline", '[' || coalesce(inline.results, '') || ']' AS results
         FROM job_statuses j LEFT JOIN LATERAL (
                SELECT string_agg(r.result::text, ',' ORDER BY r.index) AS results, max(r.index) AS last
                  FROM (SELECT index, result FROM job_results
                         WHERE job_id = j.id ORDER BY index LIMIT ${resultsMax}) r) AS inline ON j.progress > 0
-       WHERE j.id = ANY(${ids}::uuid[]) AND j.account_id = ${accountId}`;
+       WHERE j.id = ANY(${ids}::uuid[]) AND j.account_id = ${accountId}`,
+    );
   }
 
   /** The full resource; its counts come from the same snapshot. @returns null when the account has no such job */

@@ -45,6 +45,7 @@ import { JobControlService } from './job-control.service.js';
 import { IdempotencyService } from './idempotency.service.js';
 import { JobsService } from './jobs.service.js';
 import { StatusForms } from './status-forms.js';
+import { StatusPolls } from './status-polls.js';
 import { submissionAnswer } from './submission.answer.js';
 import { SubmissionService } from './submission.service.js';
 import { uploadQuery } from './upload.schemas.js';
@@ -64,6 +65,7 @@ export class JobsController {
     private readonly uploads: UploadService,
     private readonly origin: Origin,
     private readonly forms: StatusForms,
+    private readonly polls: StatusPolls,
   ) {}
 
   @Post()
@@ -170,6 +172,7 @@ export class JobsController {
   @HttpCode(204)
   async remove(@Caller() caller: Principal, @Param('id') id: string): Promise<void> {
     await this.control.remove(caller, id);
+    this.polls.forget(caller, id);
   }
 
   @Post(':id/kill')

@@ -64,6 +64,7 @@ import { UploadStore } from './upload.store.js';
     IdempotencyService,
     IdempotencyStore,
     JobControlStore,
+    JobWatcher,
     JobsService,
     RetentionStore,
     StatusForms,

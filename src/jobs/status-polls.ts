@@ -1,12 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { notFound } from '../errors.js';
-import { entityTag, isKnown } from '../http/etag.js';
+import { isKnown } from '../http/etag.js';
+import { BatchedReads } from './batched-reads.js';
 import { parseJobId } from './job.js';
-import { singleHead, singleStatus, type StatusForm } from './job-status.view.js';
+import type { StatusForm } from './job-status.view.js';
 import { JobStore, type PolledRow, type StatusHead } from './job.store.js';
 import { JobWatcher } from './job-watcher.js';
+import { KnownStatus, statusTag } from './known-status.js';
 import { SharedReads } from './shared-reads.js';
 
 export interface Poll {
@@ -16,30 +19,44 @@ export interface Poll {
   readonly ifNoneMatch: string | undefined;
   /** How long to hold the answer; null: not at all. */
   readonly waitSeconds: number | null;
-  /** Aborted when the client has gone. */
-  readonly signal: AbortSignal;
+  /** Aborted when the client has gone; asked for only where the answer is held. */
+  readonly signal: () => AbortSignal;
 }
 
 export interface PollAnswer {
   readonly etag: string;
   /** JSON text; null: the client has it already. */
-  readonly body: string | null;
+  readonly body: Buffer | null;
   /** The position after which more results follow; null when all are in the body. */
   readonly moreAfter: number | null;
 }
 
+/** Memory that known statuses take, and one of them, at most. */
+const KNOWN_BYTES_MAX = 16 * 1024 * 1024;
+const KNOWN_EACH_MAX = 2 * 1024 * 1024;
+
 /**
  * Answers polls of single statuses, as cheaply as can be: a service of jobs is mostly asked how far they are.
  *
- * Measured with 50 connections on one job, 2 busy cores shared with Postgres, polls a second, means of two runs: a working
- * job of 500 tasks 900 with a query each and 1,800 with shared reads, a 304 1,150 and 3,200, an ended job of 1,000
- * results 320 and 1,220; with one connection there is no difference. To keep the results of ended jobs in memory as well
- * brought nothing on top: whether the job is still there, and whose it is, has to be asked every time.
+ * What was read of a job is kept, with the version that settles its results. Whether that is still its version is asked each
+ * time, in one small statement for all jobs that are polled at the same moment, and the results are read again only when it is
+ * not. Of an ended job it is asked ten times a second and no oftener (docs/performance.md has what each of these brings).
  */
 @Injectable()
 export class StatusPolls {
+  readonly #known = new LRUCache<string, KnownStatus>({
+    maxSize: KNOWN_BYTES_MAX,
+    maxEntrySize: KNOWN_EACH_MAX,
+    sizeCalculation: ({ bytes }) => bytes,
+  });
+  readonly #versions = new BatchedReads<StatusHead>(async (ids) => {
+    const heads = await this.store.heads(ids);
+    return new Map(heads.map((head) => [head.id, head]));
+  });
   readonly #heads = new SharedReads<StatusHead | null>();
   readonly #statuses = new SharedReads<PolledRow | null>();
+  /** Rises with each job that is forgotten: what was read before is not kept after. */
+  #forgotten = 0;
 
   constructor(
     private readonly store: JobStore,
@@ -48,50 +65,82 @@ export class StatusPolls {
   ) {}
 
   /** @throws DomainError RecordNotFound: no such job in the caller's account (any more), or no id at all */
-  async answer(caller: Principal, text: string, poll: Poll): Promise<PollAnswer> {
+  async answer({ accountId }: Principal, text: string, poll: Poll): Promise<PollAnswer> {
     const id = parseJobId(text);
     if (id === null) throw notFound();
-    const tagOf = (head: StatusHead) => this.#tag(head, poll.form);
-    if (poll.ifNoneMatch !== undefined || poll.waitSeconds !== null) {
-      const head = await this.#awaited(caller, id, poll, (now) => isKnown(tagOf(now), poll.ifNoneMatch));
-      if (isKnown(tagOf(head), poll.ifNoneMatch)) return { etag: tagOf(head), body: null, moreAfter: null };
+    const { form, ifNoneMatch } = poll;
+    if (ifNoneMatch !== undefined || poll.waitSeconds !== null) {
+      const tagOf = (head: StatusHead) => statusTag(head, form, this.limits.RESULTS_INLINE_MAX);
+      const head = await this.#awaited(accountId, id, poll, (now) => isKnown(tagOf(now), ifNoneMatch));
+      const etag = tagOf(head);
+      if (isKnown(etag, ifNoneMatch)) return { etag, body: null, moreAfter: null };
     }
-    const row = await this.#status(caller.accountId, id);
-    return {
-      etag: tagOf(row),
-      body: singleStatus(row, row.results, poll.form),
-      moreAfter: row.progress > this.limits.RESULTS_INLINE_MAX ? row.lastInline : null,
-    };
+    const status = await this.#status(accountId, id);
+    const { etag, body } = status.answer(form);
+    return { etag, body, moreAfter: status.moreAfter };
+  }
+
+  /** The job was deleted here: it is not given out again. */
+  forget({ accountId }: Principal, text: string): void {
+    this.#forgotten += 1;
+    this.#known.delete(keyOf(accountId, parseJobId(text) ?? ''));
   }
 
   /** The job's state: as it is, or as it is when what the client waits for has come, or the time is over. */
   async #awaited(
-    caller: Principal,
+    accountId: number,
     id: string,
     { ifNoneMatch, waitSeconds, signal }: Poll,
     isKnownToClient: (now: StatusHead) => boolean,
   ): Promise<StatusHead> {
-    const key = `${caller.accountId} ${id}`;
-    const head = await this.#heads.read(key, () => this.store.head(caller.accountId, id));
-    if (!head) throw notFound();
+    const head = (await this.#current(accountId, id))?.head ?? (await this.#readHead(accountId, id));
     const until = (now: StatusHead) =>
       now.status !== 'working' || (ifNoneMatch !== undefined && !isKnownToClient(now));
     if (waitSeconds === null || until(head)) return head;
-    const now = await this.watcher.watch(id, { until, timeoutMs: waitSeconds * 1_000, signal });
+    const now = await this.watcher.watch(id, { until, timeoutMs: waitSeconds * 1_000, signal: signal() });
     if (now === null) throw notFound();
     return now ?? head;
   }
 
-  /** The results are settled by the version and RESULTS_INLINE_MAX, all else stands in the head. */
-  #tag(head: StatusHead, form: StatusForm): string {
-    return entityTag(head.version, singleHead(head, form), String(this.limits.RESULTS_INLINE_MAX));
+  async #readHead(accountId: number, id: string): Promise<StatusHead> {
+    const head = await this.#heads.read(keyOf(accountId, id), () => this.store.head(accountId, id));
+    if (!head) throw notFound();
+    return head;
   }
 
-  async #status(accountId: number, id: string): Promise<PolledRow> {
-    const key = `${accountId} ${id}`;
+  async #status(accountId: number, id: string): Promise<KnownStatus> {
+    return (await this.#current(accountId, id)) ?? this.#readStatus(accountId, id);
+  }
+
+  /** What is known of the job, where that is what it is now. @throws DomainError RecordNotFound: it has been deleted */
+  async #current(accountId: number, id: string): Promise<KnownStatus | null> {
+    const key = keyOf(accountId, id);
+    const known = this.#known.get(key);
+    if (!known) return null;
+    const nowMs = performance.now();
+    if (known.isTrusted(nowMs)) return known;
+    const head = await this.#versions.read(id);
+    if (!head) {
+      this.#known.delete(key);
+      throw notFound();
+    }
+    return known.confirm(head, nowMs) ? known : null;
+  }
+
+  async #readStatus(accountId: number, id: string): Promise<KnownStatus> {
+    const key = keyOf(accountId, id);
     const max = this.limits.RESULTS_INLINE_MAX;
+    const forgotten = this.#forgotten;
+    const nowMs = performance.now();
     const row = await this.#statuses.read(key, () => this.store.status(accountId, id, max));
     if (!row) throw notFound();
-    return row;
+    const known = this.#known.get(key);
+    // Of those who share a read, the first has kept it.
+    if (known?.head === row) return known;
+    const status = new KnownStatus(row, max, nowMs);
+    if (forgotten === this.#forgotten) this.#known.set(key, status);
+    return status;
   }
 }
+
+const keyOf = (accountId: number, id: string): string => `${accountId} ${id}`;

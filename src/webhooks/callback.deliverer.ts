@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIG, type Config } from '../config/config.js';
+import { callbackSent } from '../happenings.js';
 import { printJobId } from '../jobs/job.js';
 import { isDatabaseAway } from '../sql-errors.js';
 import { callbackMessage } from './callback.message.js';
@@ -106,6 +107,7 @@ export class CallbackDeliverer {
   async #deliver(due: DueCallback, secrets: readonly string[]): Promise<void> {
     const message = callbackMessage(due, secrets, this.settings.PUBLIC_URL);
     const outcome = await this.#post.send(due.url, message, this.#cutOff.signal);
+    callbackSent.tell({ outcome: outcome.is });
     const written = await this.#patiently(() => this.#write(due, outcome));
     if (written === 'lost')
       this.#log.log({ job: printJobId(due.jobId), msg: 'the callback was settled without this process' });

@@ -1,11 +1,12 @@
 import { Logger } from '@nestjs/common';
 import type { Lane, LaneService } from '../database/lane.service.js';
+import { tasksRan } from '../happenings.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskOutcome, TaskTransaction } from '../jobs/task-handler.js';
 import { isBatchHandler } from '../jobs/task-types.js';
 import { Outage } from '../outage.js';
 import { DISK_FULL, isDatabaseAway, isSerializationFailure, LEASE_LOST, sqlState } from '../sql-errors.js';
-import { Call, CallAborted } from './call.js';
+import { Call, CallAborted, type CallEnd } from './call.js';
 import type { ChunkWork } from './chunk.work.js';
 import { ManyContext, SingleContext } from './handler-context.js';
 import { thrownOutcome, toOutcome } from './outcome.js';
@@ -135,8 +136,10 @@ export class BatchRunner {
           work.isEnding = ends;
           const end = ends ? { successors: settlement.takeRetries() } : { keepMs: work.leaseMs };
           const recorded = settlement.takeResults();
+          const begunMs = performance.now();
           await work.store.recordWithCommit(lane, work.ref, recorded, end);
-          return { settlement, rest, ends, count: recorded.count };
+          const ms = performance.now() - begunMs;
+          return { settlement, rest, ends, recorded, ms };
         })
         .finally(() => {
           this.#lane = null;
@@ -144,7 +147,8 @@ export class BatchRunner {
         }),
     );
     if (!done) return false;
-    if (done.count > 0) work.noteProgress();
+    work.tellRecorded(done.recorded, done.ms);
+    if (done.recorded.count > 0) work.noteProgress();
     work.settlement.adoptRetries(done.settlement);
     if (done.rest.length > 0) this.#steps.push(done.rest);
     return done.ends;
@@ -212,14 +216,19 @@ export class BatchRunner {
   /** @param tasks in the call: each brings its own time */
   async #call<T>(context: SingleContext | ManyContext, tasks: number, run: () => Promise<T> | T): Promise<T> {
     const { work } = this;
-    const call = new Call(work.lease, context, work.lease.taskTimeoutSeconds * 1_000 * tasks, run);
+    const timeoutMs = work.lease.taskTimeoutSeconds * 1_000 * tasks;
+    let end!: CallEnd<T>;
+    const ended = new Promise<T>((returned, thrown) => (end = { returned, thrown }));
+    const call = new Call<T>(work.lease, context, timeoutMs, end);
     work.calls.add(call);
     try {
-      return await call.settled;
+      call.begin(run);
+      return await ended;
     } catch (error) {
       if (error instanceof CallAborted) this.#cutSoon();
       throw error;
     } finally {
+      tasksRan.tell({ type: work.type.type, tasks, seconds: call.elapsedMs / 1_000 });
       work.calls.delete(call);
     }
   }

@@ -30,17 +30,20 @@ export interface OpenCall {
   abort(why: CallAborted['why']): void;
 }
 
+/** Who is told what has become of a call, once. */
+export interface CallEnd<T> {
+  readonly returned: (value: T) => void;
+  readonly thrown: (reason: unknown) => void;
+}
+
 /**
- * One call of a handler, under way: it settles when the handler does or when it is aborted, whichever comes first, so that
- * a handler deaf to its signal keeps neither its place nor the process.
+ * One call of a handler, under way: it ends when the handler does or when it is aborted, whichever comes first, so that
+ * a handler deaf to its signal keeps neither its place nor the process. No promise is made for it but the handler's own.
  */
 export class Call<T> implements OpenCall {
   /** Handlers of this process that run on although they were aborted. */
   static strays = 0;
   readonly startedAtMs = performance.now();
-  readonly settled: Promise<T>;
-  #resolve!: (value: T) => void;
-  #reject!: (reason: unknown) => void;
   #isOpen = true;
   #deaf: NodeJS.Timeout | null = null;
 
@@ -48,17 +51,24 @@ export class Call<T> implements OpenCall {
     readonly lease: Lease,
     readonly context: SingleContext | ManyContext,
     readonly timeoutMs: number,
-    run: () => Promise<T> | T,
-  ) {
-    this.settled = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // A plain function, so that what the handler throws before its first await is caught like the rest.
-    void (async () => run())().then(
-      (value) => this.#close(() => this.#resolve(value)),
-      (reason: unknown) => this.#close(() => this.#reject(reason)),
-    );
+    private readonly end: CallEnd<T>,
+  ) {}
+
+  /** Calls the handler; where it returns no promise, the call has ended when this returns. */
+  begin(run: () => Promise<T> | T): void {
+    let running: Promise<T> | T;
+    try {
+      running = run();
+    } catch (error) {
+      this.#throw(error);
+      return;
+    }
+    if (!isThenable(running)) this.#return(running);
+    else
+      running.then(
+        (value) => this.#return(value),
+        (reason: unknown) => this.#throw(reason),
+      );
   }
 
   get elapsedMs(): number {
@@ -75,17 +85,26 @@ export class Call<T> implements OpenCall {
     const reason = new CallAborted(why);
     this.#watchForDeafness(reason);
     this.context.abort(reason);
-    this.#reject(reason);
+    this.end.thrown(reason);
   }
 
-  #close(settle: () => void): void {
+  #return(value: T): void {
+    if (this.#close()) this.end.returned(value);
+  }
+
+  #throw(reason: unknown): void {
+    if (this.#close()) this.end.thrown(reason);
+  }
+
+  /** @returns whether it was open: then nobody has been told yet */
+  #close(): boolean {
     if (this.#deaf) {
       clearTimeout(this.#deaf);
       Call.strays -= 1;
     }
-    if (!this.#isOpen) return;
+    const wasOpen = this.#isOpen;
     this.#isOpen = false;
-    settle();
+    return wasOpen;
   }
 
   #watchForDeafness(reason: CallAborted): void {
@@ -102,3 +121,6 @@ export class Call<T> implements OpenCall {
     this.#deaf.unref();
   }
 }
+
+const isThenable = <T>(value: Promise<T> | T): value is Promise<T> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

@@ -15,6 +15,7 @@ import type { Places } from './places.js';
 import { SingleRunner } from './single.runner.js';
 import type { SuspectStore } from './suspect.store.js';
 import { blameOf, isCondemned, isLone } from './suspicion.js';
+import { nextTurn } from './turns.js';
 
 /**
  * A chunk that is not nearly done after this long gives the rest back, so that other workers and jobs get in: within a second
@@ -101,6 +102,7 @@ export class ChunkExecutor {
 
   async #run(): Promise<void> {
     const { store, leaseMs } = this.tools;
+    await nextTurn();
     const recorded = this.lease.recorded > 0 ? await store.recordedPositions(this.lease) : new Set<number>();
     const work = new ChunkWork(this.lease, this.type, store, leaseMs, recorded);
     this.#work = work;
@@ -153,8 +155,10 @@ export class ChunkExecutor {
     const work = this.#work;
     if (!work || this.#isDone || work.isStopped) return;
     const nowMs = performance.now();
-    for (const call of work.calls) if (call.isOverdue(nowMs)) call.abort('timeout');
-    if (work.isWriting) return;
+    const overdue = [...work.calls].filter((call) => call.isOverdue(nowMs));
+    for (const call of overdue) call.abort('timeout');
+    // What that leaves may be the last result of the chunk, which is not for a flush.
+    if (overdue.length > 0 || work.isWriting) return;
     if (nowMs > this.#sliceAtMs && work.waiting > 0) this.#slice(nowMs);
     else if (!work.settlement.buffer.isEmpty || !this.#hasFlushed) this.#spawn(work.flush());
     this.#hasFlushed = true;

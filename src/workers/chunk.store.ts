@@ -1,14 +1,25 @@
 import { Injectable } from '@nestjs/common';
 import { LeaseLost } from '../errors.js';
-import { sqlState, LEASE_LOST } from '../sql-errors.js';
+import { chunksClaimed } from '../happenings.js';
+import { sqlState, LEASE_LOST, UNIQUE_VIOLATION } from '../sql-errors.js';
 import { Prisma } from '../database/generated/client.js';
 import type { Lane } from '../database/lane.service.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { claimSql, COUNT_LOCK, isLimited, type ClaimRequest } from './claim.sql.js';
+import { Finishes, type ChunkEnd } from './finishes.js';
 import { GIVEN_UP, type Lease } from './lease.sql.js';
 import { pardonSql } from './pardon.sql.js';
-import { finishSql, flushSql, type LeaseRef, type RecordedResults, type Successor } from './record.sql.js';
+import {
+  finishAllSql,
+  finishSql,
+  flushSql,
+  type LeaseRef,
+  type Novelty,
+  type RecordedResults,
+  type Successor,
+} from './record.sql.js';
+import { mergeResults } from './result-buffer.js';
 
 export interface Claim {
   readonly leases: Lease[];
@@ -24,6 +35,11 @@ export type LaneEnd = { readonly keepMs: number } | { readonly successors: reado
 /** Every change that a worker makes to chunks. */
 @Injectable()
 export class ChunkStore {
+  readonly #finishes = new Finishes({
+    all: (ends) => this.#finishAll(ends),
+    alone: (end) => this.#finishAlone(end),
+  });
+
   constructor(private readonly prisma: PrismaService) {}
 
   /**
@@ -41,8 +57,9 @@ export class ChunkStore {
             this.prisma.$queryRaw<Rows>(claimSql(request)),
           ])
         )[1]
-      : await this.prisma.$queryRaw<Rows>(claimSql(request));
+      : await this.prisma.rows<Rows[number]>('claim', claimSql(request));
     const leases = rows.filter((row): row is Row => row.leaseId !== null);
+    if (leases.length > 0) chunksClaimed.tell({ leases });
     const contended = leases.length === 0 && (rows[0]?.candidates ?? 0) > 0;
     return { leases, contended, suspects: rows[0]?.suspects ?? false };
   }
@@ -60,7 +77,7 @@ export class ChunkStore {
 
   /** Adds results and extends the lease. @throws LeaseLost and nothing has changed */
   async flush(ref: LeaseRef, recorded: RecordedResults, leaseMs: number): Promise<void> {
-    await fenced(ref, () => this.prisma.$queryRaw(flushSql(ref, recorded, leaseMs)));
+    await this.#record('flush', ref, (novelty) => flushSql(ref, recorded, leaseMs, novelty));
   }
 
   /**
@@ -73,10 +90,42 @@ export class ChunkStore {
     recorded: RecordedResults,
     successors: readonly Successor[],
   ): Promise<bigint | null> {
-    const [row] = await fenced(ref, () =>
-      this.prisma.$queryRaw<{ kept: bigint | null }[]>(finishSql(ref, recorded, successors)),
-    );
+    if (successors.length === 0) {
+      await this.#finishes.add({ ref, recorded });
+      return null;
+    }
+    const statement = (novelty: Novelty) => finishSql(ref, recorded, successors, novelty);
+    const [row] = await this.#record<{ kept: bigint | null }>('finish', ref, statement);
     return row?.kept ?? null;
+  }
+
+  /** Several chunks of one job that end in one commit; each alone where that is refused, to find out whose lease is lost. */
+  async #finishAll(ends: readonly ChunkEnd[]): Promise<void> {
+    const refs = ends.map(({ ref }) => ref);
+    await this.prisma.rows(
+      'finish_all',
+      finishAllSql(refs, mergeResults(ends.map(({ recorded }) => recorded))),
+    );
+  }
+
+  async #finishAlone({ ref, recorded }: ChunkEnd): Promise<void> {
+    await this.#record('finish', ref, (novelty) => finishSql(ref, recorded, [], novelty));
+  }
+
+  /** Sends a record as one that was never sent; when a result turns out to be there already, as one that was. */
+  async #record<Row>(
+    name: string,
+    ref: LeaseRef,
+    statement: (novelty: Novelty) => Prisma.Sql,
+  ): Promise<Row[]> {
+    return fenced(ref, async () => {
+      try {
+        return await this.prisma.rows<Row>(name, statement('unheard'));
+      } catch (error) {
+        if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+        return this.prisma.rows<Row>(name, statement('some-new'));
+      }
+    });
   }
 
   /**

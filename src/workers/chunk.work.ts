@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { LeaseLost } from '../errors.js';
+import { leaseLost, resultsRecorded } from '../happenings.js';
 import { Outage } from '../outage.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskType } from '../jobs/task-types.js';
@@ -9,7 +10,7 @@ import type { ChunkStore } from './chunk.store.js';
 import type { Lease } from './lease.sql.js';
 import type { ChunkVoice } from './handler-context.js';
 import { cleanText } from './outcome.js';
-import type { Successor } from './record.sql.js';
+import type { RecordedResults, Successor } from './record.sql.js';
 import { Settlement, type PendingTask } from './settlement.js';
 import { isLone, partsOf, UNSUSPECTED } from './suspicion.js';
 
@@ -118,7 +119,7 @@ export class ChunkWork implements ChunkVoice {
   async flush(): Promise<void> {
     await this.write(async () => {
       const recorded = this.settlement.takeResults();
-      await this.#persist(() => this.store.flush(this.#ref, recorded, this.leaseMs));
+      await this.#record(recorded, () => this.store.flush(this.#ref, recorded, this.leaseMs));
       if (recorded.count > 0) this.#hasProgress = true;
     });
   }
@@ -133,7 +134,7 @@ export class ChunkWork implements ChunkVoice {
       const recorded = this.settlement.takeResults();
       if (recorded.count > 0) this.#hasProgress = true;
       const successors = [...this.settlement.takeRetries(), ...handBack()];
-      const kept = await this.#persist(() => this.store.finish(this.#ref, recorded, successors));
+      const kept = await this.#record(recorded, () => this.store.finish(this.#ref, recorded, successors));
       const isReady = successors.some((chunk) => chunk.delayMs === 0 && !chunk.keepsLease);
       // What is handed back, by a drain or a slice, should be begun by somebody else now and not at its next look.
       if (isReady && kept !== undefined) await this.#persist(() => this.store.announce());
@@ -214,6 +215,7 @@ export class ChunkWork implements ChunkVoice {
     if (this.#stopped) return;
     this.#stopped = why;
     if (why === 'lost') {
+      leaseLost.tell({ type: this.type.type });
       const { jobId, accountId } = this.lease;
       const chunk = String(this.#ref.chunkId);
       log.warn({
@@ -254,6 +256,22 @@ export class ChunkWork implements ChunkVoice {
     } finally {
       this.#writes -= 1;
     }
+  }
+
+  /** Persists a record, and tells how it went. */
+  #record<T>(recorded: RecordedResults, send: () => Promise<T>): Promise<T | undefined> {
+    const begunMs = performance.now();
+    return this.#persist(async () => {
+      const answer = await send();
+      this.tellRecorded(recorded, performance.now() - begunMs);
+      return answer;
+    });
+  }
+
+  /** To be called once for each record that was committed. */
+  tellRecorded({ count, positions }: Pick<RecordedResults, 'count' | 'positions'>, ms: number): void {
+    const succeeded = positions.length;
+    resultsRecorded.tell({ type: this.type.type, succeeded, failed: count - succeeded, seconds: ms / 1_000 });
   }
 
   /**

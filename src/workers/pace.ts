@@ -1,3 +1,5 @@
+import { tasksRan } from '../happenings.js';
+
 /** What a worker holds at once is as much as it can run within this. */
 const READ_AHEAD_MS = 100;
 /** A task never counts as less than this share of a place, so that the work held stays bounded whatever is measured. */
@@ -15,6 +17,7 @@ export class Pace {
   /** Rises at once, falls slowly: to hold too much of slow work keeps it from other workers. */
   learn(type: string, tasks: number, totalMs: number): void {
     if (tasks === 0) return;
+    tasksRan.tell({ type, tasks, seconds: totalMs / 1_000 });
     const measured = totalMs / tasks;
     const known = this.#msPerTask.get(type) ?? measured;
     this.#msPerTask.set(type, measured >= known ? measured : known + (measured - known) * FALL);

@@ -51,26 +51,38 @@ export interface Successor extends Suspicion {
 }
 
 /**
- * Whether every result must be new. A plain flush may be sent again when its connection was cut and nobody knows whether it
- * was committed; what is there already stands and is not counted twice. In a handler's transaction that must undo all,
- * or what the handler wrote would be written twice.
+ * What is known of the positions' results. `unheard`: none has one, since this record was never sent before; one that has is an
+ * error (23505), and nothing stands. `some-new`: it may have been committed when its connection was cut; what is there already
+ * stands and is not counted twice. `all-new`: in a handler's transaction a result that is there already must undo all, or
+ * what the handler wrote would be written twice.
+ *
+ * To look for each row whether it is there (ON CONFLICT) takes a quarter of the insertion's processor time: 7.7 µs a row against
+ * 5.5. So a record is sent as `unheard` first.
  */
-export type Novelty = 'all-new' | 'some-new';
+export type Novelty = 'all-new' | 'some-new' | 'unheard';
 
-/** Inserts the results of the CTE `lease` (one row, or none when the lease is lost). The first result of a position stands. */
-const insertResults = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => Prisma.sql`
+/** Inserts the results, if every lease is held. The first result of a position stands. */
+const insertResults = (
+  leases: number,
+  { jobId }: Pick<LeaseRef, 'jobId'>,
+  recorded: RecordedResults,
+  novelty: Novelty,
+): Prisma.Sql => Prisma.sql`
   INSERT INTO job_results (job_id, index, success, result, attempts, error, task)
-  SELECT ${ref.jobId}::uuid, done.position, done.error IS NULL, done.result, ${recorded.attempts}::smallint,
+  SELECT ${jobId}::uuid, done.position, done.error IS NULL, done.result, ${recorded.attempts}::smallint,
          done.error, done.task
-    FROM lease CROSS JOIN (
-      SELECT (${recorded.positions}::int[])[n] AS position, result, NULL::text AS error, NULL::json AS task
+    FROM (SELECT FROM lease HAVING count(*) = ${leases}) AS held CROSS JOIN (
+      SELECT (${arrayText(recorded.positions)}::int[])[n] AS position, result, NULL::text AS error, NULL::json AS task
         FROM json_array_elements(${recorded.results}::json) WITH ORDINALITY AS e (result, n)
       UNION ALL
       SELECT (f ->> 'position')::int, f -> 'result', f ->> 'error', f -> 'task'
         FROM json_array_elements(${recorded.failures}::json) AS f
     ) AS done
-  ON CONFLICT (job_id, index) DO NOTHING
+  ${novelty === 'unheard' ? Prisma.empty : Prisma.sql`ON CONFLICT (job_id, index) DO NOTHING`}
   RETURNING success`;
+
+/** An array of numbers as Postgres reads it. The driver would quote and escape each of them. */
+const arrayText = (numbers: readonly (number | bigint)[]): string => `{${numbers.join(',')}}`;
 
 const COUNTED = Prisma.sql`SELECT count(*)::int AS n, count(*) FILTER (WHERE NOT success)::int AS failed FROM recorded`;
 
@@ -78,11 +90,15 @@ const COUNTED = Prisma.sql`SELECT count(*)::int AS n, count(*) FILTER (WHERE NOT
  * Adds what was counted to the job, and ends it when that was the last of it, or one failure too many: that beats the
  * completion, also at the last task.
  */
-const advanceJob = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => Prisma.sql`
+const advanceJob = (
+  leases: number,
+  { jobId }: Pick<LeaseRef, 'jobId'>,
+  recorded: RecordedResults,
+): Prisma.Sql => Prisma.sql`
   UPDATE job_statuses j
      SET progress = j.progress + counted.n,
          failed = j.failed + counted.failed,
-         started_at = coalesce(j.started_at, lease.leased_at),
+         started_at = coalesce(j.started_at, held.leased_at),
          version = j.version + 1,
          status = CASE WHEN j.failed + counted.failed > j.max_failures THEN 'failed'
                        WHEN j.progress + counted.n = j.total THEN 'completed' ELSE 'working' END,
@@ -92,12 +108,12 @@ const advanceJob = (ref: LeaseRef, recorded: RecordedResults): Prisma.Sql => Pri
                           THEN ${endMessage('Failed')} || ': more than ' || j.max_failures || ' tasks failed'
                         WHEN j.progress + counted.n = j.total THEN ${endMessage('Completed')}
                         ELSE coalesce(${recorded.message}, j.message) END
-    FROM counted, lease
-   WHERE j.id = ${ref.jobId}::uuid AND j.status = 'working'
+    FROM counted, (SELECT min(leased_at) AS leased_at FROM lease HAVING count(*) = ${leases}) AS held
+   WHERE j.id = ${jobId}::uuid AND j.status = 'working'
   RETURNING j.status`;
 
-const fence = (recorded: RecordedResults, novelty: Novelty): Prisma.Sql => Prisma.sql`
-  require_lease((SELECT count(*) FROM lease) = 1 AND (SELECT count(*) FROM job) = 1
+const fence = (leases: number, recorded: RecordedResults, novelty: Novelty): Prisma.Sql => Prisma.sql`
+  require_lease((SELECT count(*) FROM lease) = ${leases} AND (SELECT count(*) FROM job) = 1
     ${novelty === 'all-new' ? Prisma.sql`AND (SELECT n FROM counted) = ${recorded.count}` : Prisma.empty})::text AS held`;
 
 /** Adds results and extends the lease; the chunk stays. */
@@ -110,7 +126,7 @@ export const flushSql = (
   WITH lease AS (
     SELECT leased_at FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid FOR UPDATE
-  ), recorded AS (${insertResults(ref, recorded)}
+  ), recorded AS (${insertResults(1, ref, recorded, novelty)}
   ), counted AS (${COUNTED}
   ), chunk AS (
     UPDATE task_chunks c
@@ -119,9 +135,9 @@ export const flushSql = (
            lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
       FROM counted
      WHERE c.job_id = ${ref.jobId}::uuid AND c.id = ${ref.chunkId} AND c.lease_id = ${ref.leaseId}::uuid
-  ), job AS (${advanceJob(ref, recorded)}
+  ), job AS (${advanceJob(1, ref, recorded)}
   )
-  SELECT ${fence(recorded, novelty)}`;
+  SELECT ${fence(1, recorded, novelty)}`;
 
 /**
  * Records the last results of the chunk, removes it, and puts what is still to be done into its successors: retries, and
@@ -138,12 +154,33 @@ export const finishSql = (
     DELETE FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid
     RETURNING leased_at, lease_id, lease_expires_at, worker, slots, alone, survived, account_id, type, priority
-  ), recorded AS (${insertResults(ref, recorded)}
+  ), recorded AS (${insertResults(1, ref, recorded, novelty)}
   ), counted AS (${COUNTED}
   ), successors AS (${insertSuccessors(ref, successors)}
-  ), job AS (${advanceJob(ref, recorded)}
+  ), job AS (${advanceJob(1, ref, recorded)}
   )
-  SELECT ${fence(recorded, novelty)}, (SELECT max(id) FROM successors WHERE state = 'leased') AS kept`;
+  SELECT ${fence(1, recorded, novelty)}, (SELECT max(id) FROM successors WHERE state = 'leased') AS kept`;
+
+/**
+ * Records the last results of several chunks of one job, of which nothing is left: one commit, and one turn at the job's row.
+ * When one of the leases is lost, nothing of any of them stands.
+ */
+export const finishAllSql = (refs: readonly LeaseRef[], recorded: RecordedResults): Prisma.Sql => {
+  const [{ jobId }] = refs as [LeaseRef];
+  const leases = refs.length;
+  return Prisma.sql`
+  WITH lease AS (
+    DELETE FROM task_chunks c
+     USING unnest(${arrayText(refs.map((ref) => ref.chunkId))}::bigint[], ${refs.map((ref) => ref.leaseId)}::uuid[])
+             AS held (id, lease_id)
+     WHERE c.job_id = ${jobId}::uuid AND c.id = held.id AND c.lease_id = held.lease_id
+    RETURNING c.leased_at
+  ), recorded AS (${insertResults(leases, { jobId }, recorded, 'unheard')}
+  ), counted AS (${COUNTED}
+  ), job AS (${advanceJob(leases, { jobId }, recorded)}
+  )
+  SELECT ${fence(leases, recorded, 'unheard')}`;
+};
 
 const insertSuccessors = (ref: LeaseRef, successors: readonly Successor[]): Prisma.Sql => Prisma.sql`
   INSERT INTO task_chunks

@@ -57,3 +57,24 @@ export class ResultBuffer {
     this.#message = null;
   }
 }
+
+/** The results of several chunks whose tasks have had as many attempts, as one record. */
+export function mergeResults(parts: readonly RecordedResults[]): RecordedResults {
+  const [first] = parts as [RecordedResults];
+  if (parts.length === 1) return first;
+  return {
+    count: parts.reduce((sum, { count }) => sum + count, 0),
+    positions: parts.flatMap(({ positions }) => positions),
+    results: joined(parts.map(({ results }) => results)),
+    failures: joined(parts.map(({ failures }) => failures)),
+    attempts: first.attempts,
+    message: parts.reduce<string | null>((said, { message }) => message ?? said, null),
+  };
+}
+
+/** Arrays as JSON text, as one. */
+const joined = (arrays: readonly string[]): string =>
+  `[${arrays
+    .map((array) => array.slice(1, -1))
+    .filter((items) => items !== '')
+    .join(',')}]`;

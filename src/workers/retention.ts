@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIG, type Config } from '../config/config.js';
+import { jobsExpired } from '../happenings.js';
 import { RetentionStore } from '../jobs/retention.store.js';
 import { isDatabaseAway } from '../sql-errors.js';
 
@@ -74,6 +75,7 @@ export class Retention {
           this.settings.RETENTION_HOURS,
         );
         if (jobs === 0) break;
+        jobsExpired.tell({ jobs });
         expired += jobs;
         rest = isLate ? LATE_REST : REST;
       }

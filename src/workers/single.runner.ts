@@ -1,4 +1,4 @@
-import { failed, type SingleTaskHandler } from '../jobs/task-handler.js';
+import { failed, type SingleTaskHandler, type TaskOutcome } from '../jobs/task-handler.js';
 import { Call, CallAborted, type OpenCall } from './call.js';
 import type { ChunkWork } from './chunk.work.js';
 import type { PendingTask } from './settlement.js';
@@ -77,23 +77,23 @@ export class SingleRunner {
     const { work } = this;
     const context = new SingleContext(work, null, task.position);
     const timeoutMs = work.lease.taskTimeoutSeconds * 1_000;
-    const call = new Call(work.lease, context, timeoutMs, () => this.handler.run(task.input, context));
-    this.#running.set(call, task);
-    work.calls.add(call);
-    call.settled.then(
-      (value) => {
+    const call: Call<TaskOutcome> = new Call(work.lease, context, timeoutMs, {
+      returned: (value) => {
         this.#end(call);
         if (!work.isStopped) work.settlement.settle(task, toOutcome(value));
         this.#leave();
       },
-      (thrown: unknown) => {
+      thrown: (thrown) => {
         this.#end(call);
         const outcome = outcomeOfThrown(thrown, timeoutMs);
         if (outcome && !work.isStopped) work.settlement.settle(task, outcome);
         else if (!work.isStopped) work.giveBack([task]);
         this.#leave();
       },
-    );
+    });
+    this.#running.set(call, task);
+    work.calls.add(call);
+    call.begin(() => this.handler.run(task.input, context));
   }
 
   #end(call: OpenCall): void {

@@ -1,4 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { chunksRescued } from '../happenings.js';
 import { IdempotencyStore } from '../jobs/idempotency.store.js';
 import { JobControlStore } from '../jobs/job-control.store.js';
 import { printJobId } from '../jobs/job.js';
@@ -59,6 +60,7 @@ export class Sweeper {
       for (const id of await this.jobs.failOverdue())
         this.#log.log({ job: printJobId(id), msg: 'the deadline has passed' });
       const rescued = await this.chunks.rescue();
+      if (rescued > 0) chunksRescued.tell({ chunks: rescued });
       if (rescued > 0) this.#log.warn(`${rescued} chunk(s) taken back from workers whose lease has run out`);
       const promoted = await this.chunks.promote();
       await this.jobs.park();

@@ -120,6 +120,8 @@ describe('a pause', () => {
     await waitFor(() => scene.stage.begun.length - begun === 20);
     const paused = await scene.act(id, 'pause');
     expect([paused.status, paused.body.paused, paused.body.status]).toEqual([200, true, 'working']);
+    // The worker has heard of it when it has handed back what had not begun.
+    await running(id, 20);
     scene.stage.letGo(id);
     await scene.progress(id, 20);
     await running(id, 0);

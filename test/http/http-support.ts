@@ -22,6 +22,8 @@ export const ANYTHING = {
 export interface Served {
   readonly app: TestApp;
   readonly user: TestUser;
+  /** Of the database. */
+  readonly url: string;
   readonly stop: () => Promise<void>;
 }
 
@@ -33,7 +35,7 @@ export async function serve(options: TestAppOptions = {}): Promise<Served> {
     await app.stop();
     await database.drop();
   };
-  return { app, user: await app.addUser(), stop };
+  return { app, user: await app.addUser(), url: database.url, stop };
 }
 
 /** The one shape of every error, and nothing else's business in it. */

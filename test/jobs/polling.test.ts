@@ -12,6 +12,7 @@ import {
   submitted,
   type Served,
 } from '../http/http-support.js';
+import { parseJobId } from '../../src/jobs/job.js';
 import { bigJob, jobWith } from './results-support.js';
 
 let served: Served;
@@ -92,15 +93,31 @@ describe.each([
   });
 });
 
-test('a 304 costs no look at the results', async () => {
+test('neither a 304 nor a poll of what has not changed costs a look at the results', async () => {
   const id = await jobWith(served, [{ index: 0, result: '1' }], { total: 9 });
   const tag = await tagOf(statusOf(id));
   const statements = countStatements(RESULTS);
   try {
     expect((await get(statusOf(id), { 'if-none-match': tag })).status).toBe(304);
+    expect((await get(statusOf(id))).body.results).toEqual([1]);
     expect(statements.count).toBe(0);
-    await get(statusOf(id));
+    await act(id, 'pause');
+    expect((await get(statusOf(id))).body.results).toEqual([1]);
     expect(statements.count).toBe(1);
+  } finally {
+    statements.stop();
+  }
+});
+
+test('polls of many jobs at the same moment share one look at the table', async () => {
+  const ids = await Promise.all(Array.from({ length: 10 }, () => submitted(served)));
+  await Promise.all(ids.map((id) => get(statusOf(id))));
+  const statements = countStatements(/FROM job_statuses/);
+  try {
+    const answers = await Promise.all([...ids, ...ids].map((id) => get(statusOf(id))));
+    expect(answers.map(({ body }) => body.id)).toEqual([...ids, ...ids]);
+    // A request that arrives while the first look is under way waits for the next.
+    expect(statements.count).toBeLessThan(ids.length);
   } finally {
     statements.stop();
   }
@@ -116,6 +133,37 @@ describe('an ended job', () => {
     expect(JSON.parse(named.body).url).toBe(`http://three.example${statusOf(id)}`);
     await served.app.call('DELETE', fullOf(id), user);
     expectError(await get(statusOf(id)), 404, 'RecordNotFound');
+  });
+
+  test('is asked about once in a while, not at each poll', async () => {
+    const id = await bigJob(served, 5);
+    const { text } = await get(statusOf(id));
+    const statements = countStatements(/FROM job_statuses/);
+    try {
+      const untilMs = performance.now() + 500;
+      let polls = 0;
+      for (; performance.now() < untilMs; polls += 1) expect((await get(statusOf(id))).text).toBe(text);
+      expect(statements.count).toBeLessThanOrEqual(Math.min(polls, 6));
+    } finally {
+      statements.stop();
+    }
+  });
+
+  test('is gone a moment after another process has deleted it', async () => {
+    const id = await bigJob(served, 5);
+    await get(statusOf(id));
+    await served.app.prisma.jobStatus.delete({ where: { id: parseJobId(id)! } });
+    await waitFor(async () => (await get(statusOf(id))).status === 404, { timeoutMs: 5_000, everyMs: 10 });
+  });
+
+  test('that is deleted while its status is read is not given out afterwards', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const id = await bigJob(served, 3);
+      const flood = Array.from({ length: 20 }, () => get(statusOf(id)));
+      const gone = served.app.call('DELETE', fullOf(id), user).then(() => get(statusOf(id)));
+      expectError(await gone, 404, 'RecordNotFound');
+      await Promise.all(flood);
+    }
   });
 });
 

@@ -99,13 +99,16 @@ describe('kill -9 of the service', () => {
     const url = await testDatabase();
     const api = await start({ DATABASE_URL: url, ROLE: 'api' });
     const doomed = await start({ DATABASE_URL: url, ROLE: 'worker' });
+    const other = await start({ DATABASE_URL: url, ROLE: 'worker' });
+    // Stands still until the first one is dead, so that it is the first one that begins the task.
+    other.child.kill('SIGSTOP');
     const job = await api.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1500 }] });
     await waitFor(
       async () => (await query(url, "SELECT 1 FROM task_chunks WHERE state = 'leased'")).length === 1,
     );
     await doomed.stop('SIGKILL');
     const killedAt = Date.now();
-    await start({ DATABASE_URL: url, ROLE: 'worker' });
+    other.child.kill('SIGCONT');
     await waitFor(
       async () =>
         (await query(url, "SELECT 1 FROM task_chunks WHERE state = 'leased' AND suspect")).length === 1,

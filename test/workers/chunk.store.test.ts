@@ -103,6 +103,30 @@ describe('a record', () => {
     expect(await engine.counts(job)).toMatchObject({ status: 'completed', progress: 5, results: 5 });
   });
 
+  it('of chunks that end at the same moment is shared by them', async () => {
+    const job = await engine.submit(100);
+    const leases = await engine.claim({ places: 100, chunks: 10 });
+    await Promise.all(leases.map((lease) => engine.chunks.finish(lease, recorded(positionsOf(lease)), [])));
+    const counts = await engine.counts(job);
+    expect(counts).toMatchObject({ progress: 100, results: 100, status: 'completed' });
+    // Each commit raises the version by one: here the first two, which found nobody waiting, and one for the other eight.
+    expect(counts.version).toBeLessThan(1 + leases.length);
+  });
+
+  it('that chunks would share is undone for none but the one whose lease was stolen', async () => {
+    const job = await engine.submit(100);
+    const leases = await engine.claim({ places: 100, chunks: 10 });
+    await engine.expire(leases[7]!);
+    const ends = await Promise.allSettled(
+      leases.map((lease) => engine.chunks.finish(lease, recorded(positionsOf(lease)), [])),
+    );
+    expect(ends.flatMap(({ status }, at) => (status === 'rejected' ? [at] : []))).toEqual([7]);
+    expect(await engine.counts(job)).toMatchObject({ progress: 90, results: 90, status: 'working' });
+    const thief = await engine.claimOne({ places: 100 });
+    await engine.chunks.finish(thief, recorded(positionsOf(thief)), []);
+    expect(await engine.counts(job)).toMatchObject({ progress: 100, results: 100, status: 'completed' });
+  });
+
   it('that waits for a job being killed is undone whole once the kill commits', async () => {
     const job = await engine.submit(5);
     const lease = await engine.claimOne();

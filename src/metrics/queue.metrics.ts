@@ -1,0 +1,82 @@
+import { Logger } from '@nestjs/common';
+import { Gauge, type Registry } from 'prom-client';
+import { messageOf } from '../errors.js';
+import type { QueueState, QueueStore } from './queue.store.js';
+
+const log = new Logger('Metrics');
+
+/** Gauges of the database, read when they are asked for. While it is away they are missing, and the rest is told. */
+export class QueueMetrics {
+  readonly #tasks: Gauge<'type' | 'state'>;
+  readonly #chunks: Gauge<'type' | 'state'>;
+  readonly #jobs: Gauge<'type'>;
+  readonly #oldest: Gauge<'type'>;
+  readonly #workers: Gauge;
+  readonly #callbacks: Gauge;
+  readonly #readable: Gauge;
+
+  /** @param isKnown whether a type is one of the registry's: only those become labels */
+  constructor(
+    private readonly registry: Registry,
+    private readonly store: QueueStore,
+    private readonly isKnown: (type: string) => boolean,
+  ) {
+    const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+      new Gauge({ name, help, labelNames, registers: [registry] });
+    this.#tasks = gauge('tally_queue_tasks', 'Tasks without a result, by type and state of their chunk', [
+      'type',
+      'state',
+    ]);
+    this.#chunks = gauge('tally_queue_chunks', 'Chunks, by type and state', ['type', 'state']);
+    this.#jobs = gauge('tally_jobs_working', 'Jobs that have not ended, by type', ['type']);
+    this.#oldest = gauge(
+      'tally_oldest_ready_chunk_age_seconds',
+      'For how long the oldest job whose tasks are ready, and of which none has begun, waits; 0: there is none',
+      ['type'],
+    );
+    this.#workers = gauge('tally_workers_alive', 'Workers that have been heard of in the last 15 s', []);
+    this.#callbacks = gauge('tally_callbacks_due', 'Callbacks that wait to be sent', []);
+    this.#readable = gauge(
+      'tally_database_up',
+      'Whether the numbers of the queue could be read: 1, else 0',
+      [],
+    );
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      this.#set(await this.store.state());
+      this.#readable.set(1);
+    } catch (error) {
+      log.warn(`the queue cannot be read: ${messageOf(error)}`);
+      for (const gauge of this.#gauges()) gauge.reset();
+      this.#workers.remove();
+      this.#callbacks.remove();
+      this.#readable.set(0);
+    }
+  }
+
+  #gauges() {
+    return [this.#tasks, this.#chunks, this.#jobs, this.#oldest];
+  }
+
+  #set({ tasks, jobs, workersAlive, callbacksDue }: QueueState): void {
+    for (const gauge of this.#gauges()) gauge.reset();
+    for (const { type, state, ...row } of tasks) {
+      this.#tasks.inc({ type: this.#label(type), state }, row.tasks);
+      this.#chunks.inc({ type: this.#label(type), state }, row.chunks);
+    }
+    for (const { type, working, oldestReadySeconds } of jobs) {
+      const label = { type: this.#label(type) };
+      this.#jobs.inc(label, working);
+      this.#oldest.inc(label, oldestReadySeconds);
+    }
+    this.#workers.set(workersAlive);
+    this.#callbacks.set(callbacksDue);
+  }
+
+  /** Old jobs may be of a type that no process has any more. */
+  #label(type: string): string {
+    return this.isKnown(type) ? type : 'unknown';
+  }
+}
