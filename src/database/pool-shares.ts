@@ -84,12 +84,9 @@ export class Share {
         const mine = pending;
         if (!mine) return;
         leave();
-        try {
-          resolve(await mine());
-        } catch (error) {
-          onError(error);
-          reject(error);
-        }
+        const done = Promise.resolve().then(mine);
+        resolve(done);
+        await done.catch(onError);
       });
     });
   }
