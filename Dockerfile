@@ -13,6 +13,7 @@ FROM dependencies AS build
 COPY nest-cli.json prisma.config.ts tsconfig.json tsconfig.build.json ./
 COPY prisma prisma
 COPY src src
+COPY dashboard dashboard
 RUN npm run build
 
 # What the service needs while it runs. Without the optional packages there is neither the embedded Postgres (60 MB: the

@@ -2408,6 +2408,14 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            /** @description It is the one that the browser has */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["InvalidRequest"];
             404: components["responses"]["RecordNotFound"];
             500: components["responses"]["InternalError"];
@@ -2470,6 +2478,14 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            /** @description It is the one that the browser has */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["InvalidRequest"];
             404: components["responses"]["RecordNotFound"];
             500: components["responses"]["InternalError"];
@@ -2495,6 +2511,14 @@ export interface operations {
                 content: {
                     "text/html": string;
                 };
+            };
+            /** @description It is the one that the browser has */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["InvalidRequest"];
             404: components["responses"]["RecordNotFound"];
@@ -2522,6 +2546,14 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            /** @description It is the one that the browser has */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["InvalidRequest"];
             404: components["responses"]["RecordNotFound"];
             500: components["responses"]["InternalError"];
@@ -2547,6 +2579,14 @@ export interface operations {
                 content: {
                     "text/html": string;
                 };
+            };
+            /** @description It is the one that the browser has */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["InvalidRequest"];
             404: components["responses"]["RecordNotFound"];

@@ -42,6 +42,8 @@ export interface JobFilter extends Paging {
   readonly type?: string;
   /** A part of the name, as the service's documentation has it. */
   readonly name?: string;
+  /** The email address of who submitted the job. */
+  readonly createdBy?: string;
 }
 
 export interface ResultFilter extends Paging {
@@ -58,11 +60,12 @@ type ListQuery = NonNullable<operations['listJobs']['parameters']['query']>;
 type ResultQuery = NonNullable<operations['listResults']['parameters']['query']>;
 type SubmissionQuery = NonNullable<operations['submitJob']['parameters']['query']>;
 
-export const filterQuery = ({ status, type, name, ...page }: JobFilter): ListQuery => ({
+export const filterQuery = ({ status, type, name, createdBy, ...page }: JobFilter): ListQuery => ({
   ...pageQuery(page),
   ...(status !== undefined && { 'filter[status]': status }),
   ...(type !== undefined && { 'filter[type]': type }),
   ...(name !== undefined && { 'filter[name]': name }),
+  ...(createdBy !== undefined && { 'filter[created_by]': createdBy }),
 });
 
 export const resultQuery = ({ success, ...page }: ResultFilter): ResultQuery => ({

@@ -29,6 +29,7 @@ const page = (id: string, summary: string) =>
         }),
         content: { 'text/html': z.string() },
       },
+      304: { description: 'It is the one that the browser has' },
     },
     errors: ['RecordNotFound'],
     isJson: false,
