@@ -95,6 +95,7 @@ describe('a value that cannot be used is named with what was expected', () => {
     ['MAX_WORKING_JOBS', '0', 'expected a whole number from 1'],
     ['MAX_REQUESTS_PER_SECOND', '-1', 'expected a whole number from 0'],
     ['MAX_UPLOAD_BYTES', '1GB', 'expected a whole number from 1024'],
+    ['PREPARED_STATEMENTS', 'yes', 'expected true or false, got: yes'],
     ['MAX_PENDING_WRITES', '0', 'expected a whole number from 1 to 100000, got: 0'],
     ['MAX_PENDING_BYTES', '1MB', 'expected a whole number from 1024'],
     ['MAX_UPLOADS', '0', 'expected a whole number from 1 to 10000, got: 0'],
