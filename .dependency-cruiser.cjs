@@ -40,8 +40,8 @@ module.exports = {
     {
       name: 'the-ground-stands-on-nothing',
       severity: 'error',
-      from: { path: '^src/(errors|sql-errors|happenings)\\.ts$' },
-      to: { path: '^src/' },
+      from: { path: '^src/(errors|sql-errors|outage|happenings)\\.ts$' },
+      to: { path: '^src/', pathNot: '^src/(errors|sql-errors)\\.ts$' },
     },
     {
       name: 'the-client-stands-alone',

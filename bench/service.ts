@@ -25,10 +25,14 @@ export class BenchService {
     readonly port: number,
   ) {}
 
-  /** @param flags of Node, such as one for a profile */
+  /**
+   * @param flags of Node, such as one for a profile
+   * @param log where its log goes: a file's descriptor
+   */
   static async start(
     env: Readonly<Record<string, string>>,
     flags: readonly string[] = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean),
+    log?: number,
   ): Promise<BenchService> {
     const port = await freePort();
     const child = spawn(process.execPath, [...flags, MAIN], {
@@ -41,7 +45,7 @@ export class BenchService {
         MAX_WORKING_JOBS: '100000',
         ...env,
       },
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', log ?? 'ignore', 'inherit'],
     });
     const service = new BenchService(child, port);
     for (let tries = 0; !(await service.#answers()); tries += 1) {

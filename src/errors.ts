@@ -56,6 +56,12 @@ export const notFound = (): DomainError => new DomainError('RecordNotFound', 'No
 
 export const forbidden = (description: string): DomainError => new DomainError('Forbidden', description);
 
+/** 503 of a process that has all that it can do: nothing of the request was done. */
+export const busy = (): DomainError =>
+  new DomainError('Unavailable', 'Too many requests are waiting; nothing of this one was done', {
+    retryAfterSeconds: 1,
+  });
+
 /** 422 that names each field and what was expected. */
 export const invalid = (fields: readonly FieldError[]): DomainError =>
   new DomainError('RecordInvalid', 'Record validation errors', { fields });

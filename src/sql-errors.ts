@@ -41,14 +41,31 @@ export function sqlState(error: unknown): string | null {
 export const isSerializationFailure = (error: unknown): boolean =>
   ['40001', '40P01'].includes(sqlState(error) ?? '');
 
+export const READ_ONLY = '25006';
+export const DISK_FULL = '53100';
+
+/** What it is that the database does not do now, for people; anything else is that it cannot be reached. */
+const SENTENCES: Readonly<Record<string, string>> = {
+  [READ_ONLY]: 'The database is read-only',
+  [DISK_FULL]: 'The database has no space left',
+  '53200': 'The database is out of memory',
+  '53300': 'The database takes no more connections',
+  '55P03': 'The database could not take a lock in time',
+};
+
+/** A sentence that says why the database is away; for errors of which `isDatabaseAway` is true. */
+export const whyAway = (error: unknown): string =>
+  SENTENCES[sqlState(error) ?? ''] ?? 'The database cannot be reached';
+
 /**
  * Whether the database could not be reached, is starting, stopping or full, or refuses to write: nothing is wrong with the
  * statement, and later it may pass.
  */
 export function isDatabaseAway(error: unknown): boolean {
   const state = sqlState(error);
-  // 08: connection, 53: resources (disk full, too many connections), 57P: shutting down, 25006: read-only.
-  if (state !== null && /^(08|53|57P|25006|58)/.test(state)) return true;
+  // 08: connection, 53: resources (disk full, too many connections), 57P: shutting down, 25006: read-only, 55P03: lock_timeout,
+  // which is set by whoever runs the database.
+  if (state !== null && /^(08|53|57P|25006|55P03|58)/.test(state)) return true;
   for (const { message, kind, code } of chain(error)) {
     if (code === 'P1001' || code === 'P1002' || code === 'P1017' || code === 'P2024' || code === 'P2037')
       return true;

@@ -89,6 +89,15 @@ const environment = z.object({
   MAX_REQUESTS_PER_SECOND: integer(0, 1_000_000, 0).describe(
     'requests of an account that a process answers in a second, at most; 0: any number',
   ),
+  MAX_PENDING_WRITES: integer(1, 100_000, 1000).describe(
+    'requests that write and are in work at once in a process, at most; the surplus is refused with 503',
+  ),
+  MAX_PENDING_BYTES: integer(1024, 64 * 1024 * MIB, 256 * MIB).describe(
+    'bytes of the JSON bodies of those requests, at most',
+  ),
+  MAX_UPLOADS: integer(1, 10_000, 100).describe(
+    'streamed NDJSON submissions in work at once in a process, at most',
+  ),
   CALLBACK_SECRET: z
     .string()
     .transform((text) => text.trim().split(/\s+/))

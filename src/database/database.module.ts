@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { LaneService } from './lane.service.js';
+import { PoolShares } from './pool-shares.js';
 import { DATABASE_URL, PrismaService } from './prisma.service.js';
 
 /** Hands out the connections to the database that the boot has opened and migrated. */
@@ -9,8 +10,8 @@ export class DatabaseModule {
     return {
       module: DatabaseModule,
       global: true,
-      providers: [{ provide: DATABASE_URL, useValue: url }, PrismaService, LaneService],
-      exports: [DATABASE_URL, PrismaService, LaneService],
+      providers: [{ provide: DATABASE_URL, useValue: url }, PrismaService, LaneService, PoolShares],
+      exports: [DATABASE_URL, PrismaService, LaneService, PoolShares],
     };
   }
 }

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { Prisma, PrismaClient } from './generated/client.js';
 import { LANE, LaneClient, WITH_COMMIT } from './lane-client.js';
 import { useOf, type PoolUse } from './pool-use.js';
-import { DATABASE_URL } from './prisma.service.js';
+import { DATABASE_URL, isReadOnly } from './prisma.service.js';
 
 /** Transactions of handlers at once in a process: more would only queue for the same two disks and cores. */
 export const LANES = 4;
@@ -66,6 +66,11 @@ export class LaneService implements OnModuleDestroy {
       },
       { timeout: NO_TIMEOUT_MS, maxWait: 10_000 },
     );
+  }
+
+  /** Whether the database takes no writes for now: of a standby, or by a setting. @throws what the driver throws */
+  isReadOnly(): Promise<boolean> {
+    return isReadOnly(this.#prisma);
   }
 
   poolUse(): PoolUse {

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 import { PrismaClient, type Prisma } from './generated/client.js';
 import { isPooled } from './pooler.js';
+import { POOL, TURN_MS } from './pool-shares.js';
 import { preparedName, TYPES } from './prepared.js';
 import { useOf, type PoolUse } from './pool-use.js';
 
@@ -26,9 +27,9 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
   ) {
     const pool = new pg.Pool({
       connectionString: url,
-      max: 10,
+      max: POOL,
       application_name: 'tally',
-      connectionTimeoutMillis: 5_000,
+      connectionTimeoutMillis: TURN_MS,
       // A connection that stays open and carries nothing would hold its request for ever.
       query_timeout: 30_000,
       keepAlive: true,
@@ -95,4 +96,11 @@ export class PrismaService extends PrismaClient implements OnModuleDestroy {
     await this.$disconnect();
     await this.#pool.end();
   }
+}
+
+/** Whether the database takes no writes for now: it is a standby, or a setting says so. */
+export async function isReadOnly(prisma: Pick<PrismaClient, '$queryRaw'>): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ setting: string }[]>`
+    SELECT current_setting('transaction_read_only') AS setting`;
+  return row?.setting === 'on';
 }

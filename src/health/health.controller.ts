@@ -4,7 +4,8 @@ import { Public } from '../auth/authenticated.guard.js';
 import { DomainError } from '../errors.js';
 import { Operation } from '../http/operation.js';
 import { WorkerService } from '../workers/worker.service.js';
-import { PrismaService } from '../database/prisma.service.js';
+import { PoolShares } from '../database/pool-shares.js';
+import { isReadOnly, PrismaService } from '../database/prisma.service.js';
 
 const well = {
   tag: 'Service',
@@ -24,6 +25,7 @@ export class HealthController {
   constructor(
     private readonly prisma: PrismaService,
     private readonly worker: WorkerService,
+    private readonly shares: PoolShares,
   ) {}
 
   @Get('healthz')
@@ -32,7 +34,7 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** 503 while the database is away, and while the worker of this process, if it has one, cannot be heard of. */
+  /** 503 while the database is away, read-only or full, and while the worker of this process, if it has one, cannot be heard of. */
   @Get('readyz')
   @Operation({
     ...well,
@@ -42,8 +44,11 @@ export class HealthController {
   })
   async ready() {
     await this.prisma.$queryRaw`SELECT 1 FROM job_statuses LIMIT 1`;
-    if (!this.worker.isWell)
-      throw new DomainError('Unavailable', 'The worker has no heartbeat', { retryAfterSeconds: 1 });
+    if (await isReadOnly(this.prisma)) throw notReady('The database is read-only');
+    if (this.shares.isFull) throw notReady('The database has no space left');
+    if (!this.worker.isWell) throw notReady('The worker has no heartbeat');
     return { status: 'ok' };
   }
 }
+
+const notReady = (why: string): DomainError => new DomainError('Unavailable', why, { retryAfterSeconds: 1 });

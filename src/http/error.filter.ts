@@ -1,7 +1,8 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isDatabaseAway } from '../sql-errors.js';
-import { messageOf, DomainError, type ErrorWord } from '../errors.js';
+import { DomainError, type ErrorWord } from '../errors.js';
+import { Outage } from '../outage.js';
+import { isDatabaseAway, whyAway } from '../sql-errors.js';
 import { isChallenged } from './challenge.js';
 import { bodyError, bodyTooLarge } from './streamed-body.js';
 
@@ -36,6 +37,7 @@ const CHALLENGE = 'Basic realm="Tally", charset="UTF-8"';
 const UNAVAILABLE_RETRY_SECONDS = 2;
 
 const log = new Logger('Http');
+const outage = new Outage(log, 'a request is answered 503');
 
 /** Turns whatever was thrown into the contract's answer. */
 @Catch()
@@ -66,8 +68,8 @@ function understand(thrown: unknown, request: FastifyRequest): DomainError {
   if (known) return known;
   const about = { request: request.id, method: request.method, path: pathOf(request) };
   if (isDatabaseAway(thrown)) {
-    log.error({ ...about, msg: `the database is away: ${messageOf(thrown)}` });
-    return new DomainError('Unavailable', 'The database cannot be reached', {
+    outage.met(thrown, about);
+    return new DomainError('Unavailable', whyAway(thrown), {
       retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
     });
   }

@@ -4,13 +4,14 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config/config.js';
 import { DomainError, notFound } from '../errors.js';
+import { Admission, type AdmissionLimits } from './admission.js';
 import { answerClientError } from './client-error.js';
 import { sendError } from './error.filter.js';
 import { parseJson } from './json-body.js';
 import { KnownPaths } from './known-paths.js';
 import { rememberBody } from './keyed-request.js';
 import { originForm } from './origin.js';
-import { takeBodies } from './request-body.js';
+import { isStreamed, takeBodies } from './request-body.js';
 import { UnreadBodies } from './unread-bodies.js';
 
 /** The HTTP edge: how bytes become requests. What the contract tolerates or refuses of every request stands here. */
@@ -28,7 +29,7 @@ export function rewriteUrl(request: Pick<IncomingMessage, 'url'>): string {
 
 const TIMES = { idleMs: 60_000, bodyMs: 120_000, lingerMs: 5_000 };
 
-type Limits = Pick<Config, 'MAX_BODY_BYTES' | 'MAX_UPLOAD_BYTES' | 'DRAIN_SECONDS'>;
+type Limits = AdmissionLimits & Pick<Config, 'MAX_BODY_BYTES' | 'MAX_UPLOAD_BYTES' | 'DRAIN_SECONDS'>;
 
 export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}): FastifyAdapter {
   const { lingerMs, ...limits } = { ...TIMES, ...times };
@@ -62,6 +63,8 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
     done();
   });
   refuseUnknownPaths(instance);
+  const admission = new Admission(config);
+  admission.guard(instance, isStreamed);
   instance.removeAllContentTypeParsers();
   instance.addContentTypeParser<Buffer>(
     /^application\/(?:[\w.-]+\+)?json(?:$|[\s;])/i,
@@ -73,6 +76,7 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
         return;
       }
       try {
+        admission.measured(request, body.length);
         rememberBody(request, body);
         done(null, parseJson(body));
       } catch (error) {

@@ -40,6 +40,12 @@ export function takeBodies(instance: FastifyInstance, limits: BodyLimits, unread
 const takesStream = (request: FastifyRequest): boolean =>
   (request.routeOptions.config as Partial<typeof TAKES_STREAM>).takesStream === true;
 
+const NDJSON = /^application\/x-ndjson(?:$|[\s;])/i;
+
+/** Whether the body is handed to the route piece by piece. */
+export const isStreamed = (request: FastifyRequest): boolean =>
+  takesStream(request) && NDJSON.test(request.headers['content-type'] ?? '');
+
 /** A body on a DELETE is thrown away as it is. */
 const hasBody = (request: FastifyRequest): boolean => request.method !== 'DELETE' && sendsBody(request.raw);
 
@@ -72,7 +78,7 @@ function limitTime(instance: FastifyInstance, bodyMs: number): void {
   instance.addHook('preParsing', (request, reply, payload, done) => {
     const { raw } = request;
     // A client that has gone already says so no more.
-    if (hasBody(request) && !takesStream(request) && !raw.socket.destroyed) {
+    if (hasBody(request) && !isStreamed(request) && !raw.socket.destroyed) {
       const timer = setTimeout(() => {
         const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
         answerClientError(late, raw.socket);
@@ -92,7 +98,7 @@ function takeStreams(instance: FastifyInstance, limits: BodyLimits): void {
     setTimeout(() => stopping.abort(), drainMs).unref();
     done();
   });
-  instance.addContentTypeParser(/^application\/x-ndjson(?:$|[\s;])/i, (request, payload, done) => {
+  instance.addContentTypeParser(NDJSON, (request, payload, done) => {
     if (!takesStream(request)) {
       done(new DomainError('UnsupportedMediaType', 'Expected a body of type application/json'));
       return;

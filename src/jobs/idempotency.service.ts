@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { PoolShares } from '../database/pool-shares.js';
 import { DomainError, notFound } from '../errors.js';
 import type { KeyedRequest } from '../http/keyed-request.js';
 import { IdempotencyStore } from './idempotency.store.js';
@@ -29,6 +30,7 @@ export class IdempotencyService {
   constructor(
     private readonly store: IdempotencyStore,
     private readonly jobs: JobStore,
+    private readonly shares: PoolShares,
     @Inject(CONFIG) private readonly settings: Settings,
   ) {}
 
@@ -47,7 +49,7 @@ export class IdempotencyService {
     if (!request) return { row: await submit(null), isReplay: false };
     const ref = { accountId: caller.accountId, key: request.key, owner: randomUUID() };
     const leaseMs = this.settings.LEASE_SECONDS * 1_000;
-    const known = await this.store.hold(ref, leaseMs);
+    const known = await this.shares.submissions.run(() => this.store.hold(ref, leaseMs));
     if (known?.jobId && known.fingerprint) {
       if (!(await request.fingerprint()).equals(known.fingerprint)) throw mismatch();
       return { row: await this.#first(caller, known.jobId), isReplay: true };

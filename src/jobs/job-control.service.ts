@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { PoolShares } from '../database/pool-shares.js';
 import { DomainError, forbidden, notFound } from '../errors.js';
 import { JobControlStore, type JobStanding } from './job-control.store.js';
 import { parseJobId } from './job.js';
@@ -15,6 +16,7 @@ interface Controllable extends JobStanding {
 export class JobControlService {
   constructor(
     private readonly store: JobControlStore,
+    private readonly shares: PoolShares,
     @Inject(CONFIG) private readonly limits: Pick<Config, 'MAX_WORKING_JOBS'>,
   ) {}
 
@@ -25,7 +27,7 @@ export class JobControlService {
    */
   async kill(caller: Principal, text: string): Promise<string> {
     const { id } = await this.#controllable(caller, text);
-    if (await this.store.kill(id)) return id;
+    if (await this.#write(() => this.store.kill(id))) return id;
     const now = await this.#controllable(caller, text);
     if (now.status !== 'killed') throw finished(now);
     return id;
@@ -34,14 +36,16 @@ export class JobControlService {
   /** Running tasks finish, no new ones start. @throws DomainError RecordNotFound, Forbidden, JobFinished */
   async pause(caller: Principal, text: string): Promise<void> {
     const job = await this.#controllable(caller, text);
-    if (!(await this.store.pause(job.id))) throw finished(await this.#controllable(caller, text));
+    if (!(await this.#write(() => this.store.pause(job.id))))
+      throw finished(await this.#controllable(caller, text));
   }
 
   /** @throws DomainError RecordNotFound, Forbidden, JobFinished */
   async resume(caller: Principal, text: string): Promise<void> {
     const job = await this.#controllable(caller, text);
-    if (!(await this.store.resume(job.id))) throw finished(await this.#controllable(caller, text));
-    await this.store.unpark(job.id);
+    if (!(await this.#write(() => this.store.resume(job.id))))
+      throw finished(await this.#controllable(caller, text));
+    await this.#write(() => this.store.unpark(job.id));
   }
 
   /**
@@ -55,7 +59,8 @@ export class JobControlService {
     const { id } = job;
     const { accountId, userId } = caller;
     const max = this.limits.MAX_WORKING_JOBS;
-    const made = await this.store.retry({ id, accountId }, userId, max);
+    const retry = () => this.store.retry({ id, accountId }, userId, max);
+    const made = await this.shares.submissions.run(retry);
     if (made === null) {
       // Or it is gone since we looked.
       await this.#controllable(caller, text);
@@ -69,7 +74,11 @@ export class JobControlService {
   async remove(caller: Principal, text: string): Promise<void> {
     const job = await this.#controllable(caller, text);
     if (job.status === 'working') throw working('A job can be deleted when it has ended: kill it first');
-    if (!(await this.store.remove(job.id))) throw notFound();
+    if (!(await this.#write(() => this.store.remove(job.id)))) throw notFound();
+  }
+
+  #write<T>(write: () => Promise<T>): Promise<T> {
+    return this.shares.control.run(write);
   }
 
   async #controllable(caller: Principal, text: string): Promise<Controllable> {

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { PoolShares } from '../database/pool-shares.js';
 import { invalid, type FieldError } from '../errors.js';
 import type { SubmissionKey } from './idempotency.service.js';
 import { newJobId, planChunks } from './job.js';
@@ -18,6 +19,7 @@ export class SubmissionService {
   constructor(
     private readonly store: JobStore,
     private readonly types: TaskTypes,
+    private readonly shares: PoolShares,
     @Inject(CONFIG) private readonly limits: Limits,
   ) {}
 
@@ -51,7 +53,8 @@ export class SubmissionService {
       maxWorkingJobs: this.limits.MAX_WORKING_JOBS,
       key: key && (await key.held()),
     };
-    await addJob(options, job.maxWorkingJobs, () => this.store.submit({ ...job, chunks: planChunks(texts) }));
+    const submit = () => this.store.submit({ ...job, chunks: planChunks(texts) });
+    await addJob(options, job.maxWorkingJobs, () => this.shares.submissions.run(submit));
     return newStatus(job);
   }
 

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { PoolShares } from '../database/pool-shares.js';
 import type { StreamedBody } from '../http/streamed-body.js';
 import type { SubmissionKey } from './idempotency.service.js';
 import type { CutChunk } from './chunk-cutter.js';
@@ -38,6 +39,7 @@ export class UploadService implements OnApplicationBootstrap {
   constructor(
     private readonly store: UploadStore,
     private readonly types: TaskTypes,
+    private readonly shares: PoolShares,
     @Inject(CONFIG) private readonly settings: Settings,
   ) {
     this.#leaseMs = settings.LEASE_SECONDS * 1_000;
@@ -72,7 +74,8 @@ export class UploadService implements OnApplicationBootstrap {
     const maxWorkingJobs = this.settings.MAX_WORKING_JOBS;
     const { accountId, userId: createdBy } = caller;
     const upload = { id: newJobId(), accountId, type: type.type, priority: options.priority };
-    const working = await this.store.open(upload, maxWorkingJobs, this.#leaseMs);
+    const open = () => this.store.open(upload, maxWorkingJobs, this.#leaseMs);
+    const working = await this.shares.submissions.run(open);
     if (working) throw tooManyJobs(working, maxWorkingJobs);
     try {
       const reader = new UploadReader(type, this.settings);
@@ -81,7 +84,9 @@ export class UploadService implements OnApplicationBootstrap {
       const { total, ordered } = reader;
       const held = key && (await key.held());
       const job = { ...upload, createdBy, options, origin, total, ordered, maxWorkingJobs, key: held };
-      await addJob(options, maxWorkingJobs, () => this.store.seal(job, chunks));
+      await addJob(options, maxWorkingJobs, () =>
+        this.shares.submissions.run(() => this.store.seal(job, chunks)),
+      );
       return newStatus(job);
     } catch (error) {
       await this.#abandon(upload.id);
@@ -119,7 +124,8 @@ export class UploadService implements OnApplicationBootstrap {
   }
 
   async #append(upload: UploadedJob, chunks: readonly CutChunk[]): Promise<void> {
-    if (!(await this.store.append(upload, chunks, this.#leaseMs))) throw leaseLost();
+    const append = () => this.store.append(upload, chunks, this.#leaseMs);
+    if (!(await this.shares.uploads.run(append))) throw leaseLost();
   }
 
   async #abandon(id: string): Promise<void> {

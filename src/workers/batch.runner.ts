@@ -4,7 +4,8 @@ import { tasksRan } from '../happenings.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskOutcome, TaskTransaction } from '../jobs/task-handler.js';
 import { isBatchHandler } from '../jobs/task-types.js';
-import { isDatabaseAway, isSerializationFailure, LEASE_LOST, sqlState } from '../sql-errors.js';
+import { Outage } from '../outage.js';
+import { DISK_FULL, isDatabaseAway, isSerializationFailure, LEASE_LOST, sqlState } from '../sql-errors.js';
 import { Call, CallAborted, type CallEnd } from './call.js';
 import type { ChunkWork } from './chunk.work.js';
 import { ManyContext, SingleContext } from './handler-context.js';
@@ -19,10 +20,13 @@ const COMMIT_EVERY_MS = 250;
 /** Times that work is begun anew for a deadlock or a cut connection before that counts as its failure. */
 const REPLAYS_MAX = 10;
 const REPLAY_PAUSE_MS = 50;
+/** While the database cannot be written to, the work is begun anew as often. */
+const AWAY_PAUSE_MS = 500;
 /** How long an aborted handler may keep its connection busy. */
 const LET_GO_MS = 500;
 
 const log = new Logger('Worker');
+const outage = new Outage(log, 'tasks that write through their transaction are tried again and again');
 
 /** A transaction was given up for the sake of one task: the others lost their work in it and run again. */
 class TaskGaveOut extends Error {
@@ -100,6 +104,7 @@ export class BatchRunner {
     try {
       const ended = await (this.work.type.transaction ? this.#inLane(step) : this.#plain(step));
       this.#replays = 0;
+      if (this.work.type.transaction) outage.over();
       return ended;
     } catch (error) {
       await this.#afterFailure(step, error);
@@ -236,6 +241,20 @@ export class BatchRunner {
     }, LET_GO_MS).unref();
   }
 
+  /**
+   * Whether it is our database that is away, or full, and no task's fault however often it is tried. A handler may have met such
+   * an error elsewhere too, with a connection of its own: so the database is asked.
+   */
+  async #isAway(thrown: unknown): Promise<boolean> {
+    if (!this.work.type.transaction || !isDatabaseAway(thrown)) return false;
+    if (sqlState(thrown) === DISK_FULL) return true;
+    try {
+      return await this.lanes.isReadOnly();
+    } catch (error) {
+      return isDatabaseAway(error);
+    }
+  }
+
   /** The step was undone: decides what of it runs again, and how. */
   async #afterFailure(step: PendingTask[], error: unknown): Promise<void> {
     const { work } = this;
@@ -252,6 +271,12 @@ export class BatchRunner {
       this.#replays += 1;
       this.#steps.push(step);
       await new Promise((resolve) => setTimeout(resolve, REPLAY_PAUSE_MS * this.#replays * Math.random()));
+      return;
+    }
+    if (await this.#isAway(thrown)) {
+      outage.met(thrown, { job: printJobId(work.lease.jobId), account: work.lease.accountId });
+      this.#steps.push(step);
+      await new Promise((resolve) => setTimeout(resolve, AWAY_PAUSE_MS));
       return;
     }
     this.#replays = 0;

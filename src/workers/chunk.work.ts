@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { LeaseLost } from '../errors.js';
 import { leaseLost, resultsRecorded } from '../happenings.js';
+import { Outage } from '../outage.js';
 import { printJobId } from '../jobs/job.js';
 import type { TaskType } from '../jobs/task-types.js';
 import { isDatabaseAway } from '../sql-errors.js';
@@ -15,6 +16,7 @@ import { isLone, partsOf, UNSUSPECTED } from './suspicion.js';
 
 const AWAY_RETRY_MS = 200;
 const log = new Logger('Worker');
+const outage = new Outage(log, 'results cannot be recorded and are kept');
 
 /**
  * One leased chunk: what is still to do, what is done but not yet recorded, and every write on its behalf. The runners
@@ -279,11 +281,17 @@ export class ChunkWork implements ChunkVoice {
   async #persist<T>(send: () => Promise<T>): Promise<T | undefined> {
     while (!this.isStopped) {
       try {
-        return await send();
+        const answer = await send();
+        outage.over();
+        return answer;
       } catch (error) {
-        if (error instanceof LeaseLost) await this.stopRefused();
-        else if (!isDatabaseAway(error)) throw error;
-        else await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS));
+        if (error instanceof LeaseLost) {
+          await this.stopRefused();
+          return undefined;
+        }
+        if (!isDatabaseAway(error)) throw error;
+        outage.met(error, { job: printJobId(this.lease.jobId), account: this.lease.accountId });
+        await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS));
       }
     }
     return undefined;

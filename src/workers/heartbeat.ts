@@ -3,6 +3,8 @@ import type { ChunkExecutor } from './chunk.executor.js';
 import type { Lease } from './lease.sql.js';
 import { HeartbeatStore, type WorkerSelf } from './heartbeat.store.js';
 import { messageOf } from '../errors.js';
+import { Outage } from '../outage.js';
+import { isDatabaseAway } from '../sql-errors.js';
 
 /** How often the state of the held leases and their jobs is read: a kill reaches its handlers within this. */
 const WATCH_MS = 400;
@@ -27,12 +29,14 @@ export class Heartbeat {
   #beatenAtMs = -Infinity;
   #self: WorkerSelf | null = null;
   readonly #log = new Logger('Heartbeat');
+  readonly #outage = new Outage(this.#log, 'no heartbeat');
 
   constructor(private readonly store: HeartbeatStore) {}
 
   async start(self: WorkerSelf, executors: ReadonlySet<ChunkExecutor>, leaseMs: number): Promise<void> {
     this.#self = self;
-    await this.#announce();
+    // A database that is read-only for now is no reason not to start: the first beat that passes makes up for it.
+    await this.#announce().catch((error: unknown) => this.#tell(error));
     this.#executors = executors;
     this.#leaseMs = leaseMs;
     this.#extendedAtMs = performance.now();
@@ -42,7 +46,7 @@ export class Heartbeat {
   async stop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
     if (!this.#self) return;
-    await this.store.leave(this.#self.name).catch((error: unknown) => this.#warn(error));
+    await this.store.leave(this.#self.name).catch((error: unknown) => this.#tell(error));
   }
 
   /** Whether it has got through within the length of a lease. */
@@ -59,12 +63,14 @@ export class Heartbeat {
     const nowMs = performance.now();
     if (!this.#self || nowMs - this.#announcedAtMs < ANNOUNCE_MS) return;
     await this.store.announce(this.#self);
+    this.#outage.over();
     this.#announcedAtMs = nowMs;
     this.#beatenAtMs = nowMs;
   }
 
-  #warn(error: unknown): void {
-    this.#log.warn(`no heartbeat: ${messageOf(error)}`);
+  #tell(error: unknown): void {
+    if (isDatabaseAway(error)) this.#outage.met(error);
+    else this.#log.error(`no heartbeat: ${messageOf(error)}`);
   }
 
   async #beat(): Promise<void> {
@@ -85,7 +91,7 @@ export class Heartbeat {
       }
       await this.#watch(held);
     } catch (error) {
-      this.#warn(error);
+      this.#tell(error);
       this.#loseOld();
     } finally {
       this.#isBusy = false;

@@ -18,7 +18,7 @@ import { Solitude } from './solitude.js';
 import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
-import { messageOf } from '../errors.js';
+import { Outage } from '../outage.js';
 
 /** Without a notification, how long until the worker looks for work by itself. */
 const POLL_MS = 1_000;
@@ -50,6 +50,7 @@ export class WorkerService {
   readonly #leaseMs: number;
   readonly #accountLimit: number | null;
   readonly #log = new Logger('Worker');
+  readonly #outage = new Outage(this.#log, 'no work can be claimed');
   #isOpen = false;
   #looping: Promise<void> = Promise.resolve();
   #tick: NodeJS.Timeout | null = null;
@@ -147,16 +148,15 @@ export class WorkerService {
       const request = this.#request();
       if (!request) return 'none';
       const { leases, contended, suspects } = await this.store.claim(request);
+      this.#outage.over();
       for (const lease of leases) this.#execute(lease);
       const isIdle = leases.length === 0 && this.#executors.size === 0;
       this.#solitude.learn(suspects, isIdle);
       if (leases.length > 0) return 'some';
       return contended || (suspects && isIdle) ? 'contended' : 'none';
     } catch (error) {
-      const message = messageOf(error);
-      this.#log.error(
-        isDatabaseAway(error) ? 'no work can be claimed: the database is away' : `claim failed: ${message}`,
-      );
+      if (isDatabaseAway(error)) this.#outage.met(error);
+      else this.#log.error({ err: error, msg: 'no work can be claimed' });
       return 'away';
     }
   }

@@ -3,12 +3,18 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
+import { parseConfig } from '../../src/config/config.js';
 import { sendError } from '../../src/http/error.filter.js';
 import { fastifyAdapter } from '../../src/http/fastify.js';
 import { TAKES_STREAM } from '../../src/http/request-body.js';
 import { StreamedBody } from '../../src/http/streamed-body.js';
 
-const config = { MAX_BODY_BYTES: 1_000, MAX_UPLOAD_BYTES: 50_000_000, DRAIN_SECONDS: 0 };
+const config = {
+  ...parseConfig({}),
+  MAX_BODY_BYTES: 1_000,
+  MAX_UPLOAD_BYTES: 50_000_000,
+  DRAIN_SECONDS: 0,
+};
 const BODY_MS = 300;
 
 let server: FastifyInstance;

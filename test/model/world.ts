@@ -1,5 +1,6 @@
 import { expect } from '@jest/globals';
 import { RetentionStore } from '../../src/jobs/retention.store.js';
+import { PoolShares } from '../../src/database/pool-shares.js';
 import { JobControlService } from '../../src/jobs/job-control.service.js';
 import { DomainError, LeaseLost } from '../../src/errors.js';
 import { LEASE_LOST, sqlState } from '../../src/sql-errors.js';
@@ -56,7 +57,9 @@ export class World {
     this.engine = ground.engine;
     this.model = new Model({ accountLimit: plan.accountLimit, maxWorkingJobs: MAX_WORKING_JOBS });
     this.workers = Array.from({ length: plan.workers }, (_, n) => new SimWorker(this, `worker ${n + 1}`));
-    this.control = new JobControlService(this.engine.control, { MAX_WORKING_JOBS });
+    this.control = new JobControlService(this.engine.control, new PoolShares({ MAX_PENDING_WRITES: 1_000 }), {
+      MAX_WORKING_JOBS,
+    });
     this.retention = new RetentionStore(this.engine.prisma);
     this.rowCheck = new RowCheck(ground.callers.map((caller) => caller.accountId));
   }

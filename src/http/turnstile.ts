@@ -1,0 +1,47 @@
+import type { Server } from 'node:net';
+
+/** So long requests stand back behind new connections, at most. With 50 ms the connections took twice as long. */
+const BEHIND_MS = 1_000;
+/** Whose turn has not come by then is refused. */
+const LATE_MS = 5_000;
+/** As many as submit at once. With one a turn, fifty clients of a process that had just started waited three seconds. */
+const A_TURN = 8;
+
+interface Waiting {
+  readonly sinceMs: number;
+  /** @param isLate its turn did not come in time */
+  readonly go: (isLate: boolean) => void;
+}
+
+/**
+ * Lets requests that write in a few a turn of the event loop, and none in a turn that brought a new connection. libuv takes a single
+ * connection a turn (since its pull request 3696): while a turn did the work of dozens of requests, clients that came
+ * with 4,000 connections waited up to a minute and a half for theirs to be taken, though each would have been refused at once.
+ */
+export class Turnstile {
+  readonly #waiting: Waiting[] = [];
+  #isBehind = false;
+  #movedAtMs = 0;
+
+  constructor(server: Server) {
+    server.on('connection', () => (this.#isBehind = true));
+  }
+
+  pass(go: (isLate: boolean) => void): void {
+    const sinceMs = performance.now();
+    if (this.#waiting.push({ sinceMs, go }) > 1) return;
+    this.#movedAtMs = sinceMs;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    const nowMs = performance.now();
+    while (this.#waiting[0] && nowMs - this.#waiting[0].sinceMs > LATE_MS) this.#waiting.shift()?.go(true);
+    if (!this.#isBehind || nowMs - this.#movedAtMs > BEHIND_MS) {
+      this.#movedAtMs = nowMs;
+      for (const { go } of this.#waiting.splice(0, A_TURN)) go(false);
+    }
+    this.#isBehind = false;
+    if (this.#waiting.length > 0) setImmediate(this.#turn);
+  };
+}
