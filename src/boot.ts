@@ -35,22 +35,22 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
  * left; an embedded one that is being started is stopped again, as soon as it is there.
  */
 let early: NodeJS.Signals | null = null;
-const stopEarly = (signal: NodeJS.Signals): void => {
+let onSignal = (signal: NodeJS.Signals): void => {
   if (early !== null || process.env['DATABASE_URL']) process.exit(early === null ? 0 : 130);
   early = signal;
 };
 
 async function boot(): Promise<void> {
-  for (const signal of SIGNALS) process.on(signal, stopEarly);
+  // One listener for good: were it taken away for another, a signal that has come and was not delivered yet would be lost.
+  for (const signal of SIGNALS) process.on(signal, (name) => onSignal(name));
   const config = parseConfig(process.env);
   const handlers = config.HANDLERS === undefined ? [] : await loadHandlers(config.HANDLERS);
   const database = await openDatabase(config, (line) => log.log(line));
   try {
     const app =
       early === null ? await start(config, AppModule.forRoot(config, database.url, handlers)) : null;
-    for (const signal of SIGNALS) process.off(signal, stopEarly);
     const stop = stopper(app, database);
-    for (const signal of SIGNALS) process.on(signal, (name) => void stop(name));
+    onSignal = (signal) => void stop(signal);
     if (early !== null) await stop(early);
   } catch (error) {
     await database.close();

@@ -87,7 +87,9 @@ const stopping = (): DomainError =>
 
 /** What is wrong with the bytes of a body, when that is what the error is about. */
 export function bodyError(error: unknown): DomainError | null {
-  const code = (error as { readonly code?: unknown } | null | undefined)?.code;
+  const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
+  // Node names the call where a connection of ours is reset, such as one to the database, and none where a request is aborted.
+  if (syscall !== undefined) return null;
   if (typeof code === 'string' && code.startsWith('Z_'))
     return new DomainError('InvalidRequest', 'Expected the body to be whole gzip');
   if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ABORT_ERR')

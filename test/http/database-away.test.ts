@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { TestApp, type TestUser } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait-for.js';
@@ -57,6 +58,29 @@ describe('while the database is away', () => {
       }
     }
     expect(await rowsLeft(app)).toBe(before);
+  });
+
+  test('a connection to it that is reset under a statement is no cut connection of the client', async () => {
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    try {
+      for (const [method, path, body] of requests().filter(([, path]) => path !== '/readyz')) {
+        await holder.query('BEGIN; LOCK TABLE job_statuses');
+        const answer = app.call(method, path, user, body);
+        await waitFor(async () => {
+          const { rowCount } = await holder.query(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+          );
+          return rowCount;
+        });
+        way.reset();
+        expectError(await answer, 503, 'Unavailable');
+        await holder.query('ROLLBACK');
+        await waitFor(async () => (await app.get('/readyz', null)).status === 200);
+      }
+    } finally {
+      await holder.end();
+    }
   });
 
   test('a user who has not been seen before is told 503, not 401', async () => {

@@ -31,7 +31,7 @@ export class Service {
   static async start(env: Readonly<Record<string, string>>): Promise<Service> {
     const service = await Service.spawn(env);
     if (env['ROLE'] === 'worker') {
-      await waitFor(() => service.output.includes('tasks at once'), {
+      await waitFor(() => service.output.includes('health checks'), {
         timeoutMs: 20_000,
         what: 'the worker to start',
       });

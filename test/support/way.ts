@@ -6,6 +6,9 @@ export class Way {
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
   #port = 0;
+  #refuses = false;
+  /** Connections that were taken down because of `refuse`. */
+  refused = 0;
 
   constructor(private readonly target: URL) {}
 
@@ -16,7 +19,14 @@ export class Way {
   }
 
   async open(): Promise<void> {
+    this.#refuses = false;
+    if (this.#server?.listening) return;
     this.#server = createServer((near) => {
+      if (this.#refuses) {
+        this.refused += 1;
+        near.on('error', () => undefined).destroy();
+        return;
+      }
       const far = connect(Number(this.target.port), this.target.hostname);
       for (const [from, to] of [
         [near, far],
@@ -34,6 +44,17 @@ export class Way {
     }).listen(this.#port, '127.0.0.1');
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as { port: number }).port;
+  }
+
+  /** Takes every connection down without a word, and goes on taking new ones. */
+  reset(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Ends every connection, and each new one as soon as it comes, until it is opened again: so tries can be counted. */
+  refuse(): void {
+    this.#refuses = true;
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async cut(): Promise<void> {
