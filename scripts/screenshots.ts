@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { launchChromium } from './chromium.js';
 import { startEmbeddedPostgres } from '../src/database/embedded-postgres.js';
 import { ADMIN, Service } from '../test/support/service.js';
 import { Geocoder } from './screenshots/geocoder.js';
@@ -111,16 +112,7 @@ async function main(folder: string): Promise<void> {
     GEOCODER_URL: geocoder.url,
     DEMO_TASKS: 'false',
   });
-  const browser = await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-sync',
-    ],
-  });
+  const browser = await launchChromium();
   try {
     const day = await begin(service.origin, postgres.url);
     const screens = await open(browser, service.origin);

@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { CHROMIUM, launchChromium } from '../../scripts/chromium.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { PASSWORD, TestApp, type TestUser } from '../support/app.js';
 
-const EXECUTABLE = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const hasBrowser = existsSync(EXECUTABLE);
+const hasBrowser = existsSync(CHROMIUM);
 
 /** A page is given so long to show what it must: CI is a noisy machine. */
 const PATIENCE_MS = 20_000;
 
 if (!hasBrowser)
-  console.warn(`SKIPPED: no browser at ${EXECUTABLE}. Install chromium, or say in CHROMIUM where one is.`);
+  console.warn(`SKIPPED: no browser at ${CHROMIUM}. Install chromium, or say in CHROMIUM where one is.`);
 
 /** Like describe; skipped where there is no browser. */
 export const describeInBrowser = hasBrowser ? describe : describe.skip;
@@ -35,21 +35,7 @@ export class Dashboard {
 
   static async start(env: Readonly<Record<string, string>> = {}): Promise<Dashboard> {
     const database = await createTestDatabase();
-    const [app, browser] = await Promise.all([
-      TestApp.start(database.url, { env }),
-      chromium.launch({
-        executablePath: EXECUTABLE,
-        args: [
-          '--no-sandbox',
-          '--disable-gpu',
-          '--disable-quic',
-          '--no-first-run',
-          '--disable-background-networking',
-          '--disable-component-update',
-          '--disable-sync',
-        ],
-      }),
-    ]);
+    const [app, browser] = await Promise.all([TestApp.start(database.url, { env }), launchChromium()]);
     return new Dashboard(app, browser, database);
   }
 

@@ -111,6 +111,7 @@ describeInBrowser('Every page of the dashboard, in a browser', () => {
   it('can be used with the keyboard alone', async () => {
     const page = await dashboard().page('/');
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    expect(await page.evaluate('document.activeElement?.getAttribute("name")')).toBe('email');
     await page.keyboard.type(admin.email);
     await page.keyboard.press('Tab');
     await page.keyboard.type('correct horse');

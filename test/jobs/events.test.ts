@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { JobEventsService } from '../../src/jobs/job-events.service.js';
 import { JobWatcher } from '../../src/jobs/job-watcher.js';
 import type { TestUser } from '../support/app.js';
+import { EventStream } from '../support/event-stream.js';
 import { waitFor } from '../support/wait-for.js';
 import {
   authorizationOf,
@@ -37,34 +38,28 @@ interface Event {
 /** A client of server-sent events. */
 class Events {
   readonly events: Event[] = [];
-  readonly #client = new AbortController();
+  readonly #stream: EventStream;
   comments = 0;
   text = '';
-  isOver = false;
-  headers = new Headers();
-  status = 0;
-  readonly #reading: Promise<void>;
 
   constructor(id: string, headers: Record<string, string> = {}, app = served.app, as = user) {
-    this.#reading = this.#read(`${app.origin}/api/v2/jobs/${id}/events`, {
-      authorization: authorizationOf(as),
-      ...headers,
-    });
+    this.#stream = new EventStream(
+      `${app.origin}/api/v2/jobs/${id}/events`,
+      { authorization: authorizationOf(as), ...headers },
+      (part) => this.#take(part),
+    );
   }
 
-  async #read(url: string, headers: Record<string, string>): Promise<void> {
-    try {
-      const response = await fetch(url, { headers, signal: this.#client.signal });
-      this.headers = response.headers;
-      this.status = response.status;
-      const decoder = new TextDecoder();
-      for await (const part of response.body ?? [])
-        this.#take(decoder.decode(part as Uint8Array, { stream: true }));
-    } catch (error) {
-      if (!this.#client.signal.aborted) throw error;
-    } finally {
-      this.isOver = true;
-    }
+  get headers(): Headers {
+    return this.#stream.headers;
+  }
+
+  get status(): number {
+    return this.#stream.status;
+  }
+
+  get isOver(): boolean {
+    return this.#stream.isOver;
   }
 
   #take(part: string): void {
@@ -80,12 +75,12 @@ class Events {
 
   /** Until the server closes the stream. */
   async end(): Promise<Event[]> {
-    await this.#reading;
+    await this.#stream.end();
     return this.events;
   }
 
-  close(): void {
-    this.#client.abort();
+  close(): Promise<void> {
+    return this.#stream.close();
   }
 
   has(count: number): Promise<unknown> {
@@ -136,12 +131,12 @@ describe('the events of a job', () => {
     await waitFor(() => stream.text.startsWith('retry:'));
     await act(id, 'pause');
     await stream.has(1);
-    stream.close();
+    await stream.close();
     expect(stream.events.map((event) => event.id)).toEqual(['2']);
     const missed = new Events(id, { 'last-event-id': '1' });
     await missed.has(1);
     expect(missed.events[0]!.id).toBe('2');
-    missed.close();
+    await missed.close();
   });
 
   test('of an ended job are its last one, and nothing for who has seen that', async () => {
@@ -187,7 +182,7 @@ describe('the events of a job', () => {
     const watcher = served.app.app.get(JobWatcher);
     const stream = new Events(await submitted(served));
     await waitFor(() => watcher.watches === 1);
-    stream.close();
+    await stream.close();
     await waitFor(() => watcher.watches === 0);
   });
 

@@ -1,6 +1,7 @@
 import { liveJobs, liveStats } from '../../src/jobs/job.answers.js';
 import { authorizationOf } from '../http/http-support.js';
 import type { TestApp, TestUser } from '../support/app.js';
+import { EventStream } from '../support/event-stream.js';
 import { waitFor } from '../support/wait-for.js';
 
 export interface LiveJob {
@@ -31,32 +32,24 @@ export class LivePage {
   readonly events: LiveEvent[] = [];
   /** What the page would show, by id. */
   readonly jobs = new Map<string, LiveJob>();
-  headers = new Headers();
-  status = 0;
-  isOver = false;
-  readonly #client = new AbortController();
-  readonly #reading: Promise<void>;
+  readonly #stream: EventStream;
   #rest = '';
 
   constructor(app: TestApp, by: TestUser | Record<string, string>) {
     const headers = 'email' in by ? { authorization: authorizationOf(by as TestUser) } : by;
-    this.#reading = this.#read(`${app.origin}/api/v2/jobs/events`, headers);
-    this.#reading.catch(() => undefined);
+    this.#stream = new EventStream(`${app.origin}/api/v2/jobs/events`, headers, (part) => this.#take(part));
   }
 
-  async #read(url: string, headers: Record<string, string>): Promise<void> {
-    try {
-      const response = await fetch(url, { headers, signal: this.#client.signal });
-      this.headers = response.headers;
-      this.status = response.status;
-      const decoder = new TextDecoder();
-      for await (const part of response.body ?? [])
-        this.#take(decoder.decode(part as Uint8Array, { stream: true }));
-    } catch (error) {
-      if (!this.#client.signal.aborted) throw error;
-    } finally {
-      this.isOver = true;
-    }
+  get headers(): Headers {
+    return this.#stream.headers;
+  }
+
+  get status(): number {
+    return this.#stream.status;
+  }
+
+  get isOver(): boolean {
+    return this.#stream.isOver;
   }
 
   #take(part: string): void {
@@ -97,11 +90,10 @@ export class LivePage {
 
   /** Until the server closes the stream. */
   end(): Promise<void> {
-    return this.#reading;
+    return this.#stream.end();
   }
 
-  async close(): Promise<void> {
-    this.#client.abort();
-    await this.#reading;
+  close(): Promise<void> {
+    return this.#stream.close();
   }
 }

@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { TallyError } from 'tally/client';
 import { sentenceOf } from '../api/sentence.js';
@@ -31,7 +31,8 @@ export function SignInPage() {
   useEffect(() => {
     if (isSignedIn) route(next, true);
   }, [isSignedIn, next, route]);
-  useEffect(() => email.current?.focus(), []);
+  // With the page and not a frame later: who types at once loses nothing.
+  useLayoutEffect(() => email.current?.focus(), []);
 
   const submit = async (event: Event) => {
     event.preventDefault();
