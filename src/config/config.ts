@@ -9,7 +9,8 @@ const integer = (min: number, max: number, fallback: number) =>
     .regex(/^-?\d+$/, `expected a whole number from ${min} to ${max}`)
     .transform(Number)
     .refine((n) => n >= min && n <= max, `expected a whole number from ${min} to ${max}`)
-    .default(fallback);
+    .default(fallback)
+    .meta({ values: `${min.toLocaleString('en-US')} to ${max.toLocaleString('en-US')}` });
 
 const url = (protocols: readonly string[], what: string) =>
   z
@@ -23,20 +24,31 @@ function isSigningSecret(text: string): boolean {
   return key.length >= 24 && key.length <= 64 && key.toString('base64') === encoded;
 }
 
-const environment = z.object({
-  PORT: integer(0, 65_535, 3000).describe('TCP port of the HTTP API; 0 picks a free one'),
-  HOST: z.string().min(1, 'expected an address').default('127.0.0.1').describe('address to listen on'),
+/** `describe` is what docs/configuration.md says of each; "npm run configuration:dump" writes that file from it. */
+export const environment = z.object({
+  PORT: integer(0, 65_535, 3000).describe(
+    'TCP port of the HTTP API; 0 picks a free one. A worker answers health checks only when it is given',
+  ),
+  HOST: z
+    .string()
+    .min(1, 'expected an address')
+    .default('127.0.0.1')
+    .describe('address to listen on; 0.0.0.0 for all of the machine'),
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
-    .describe('the Postgres to use (15 or later); unset: an embedded one under DATA_DIR'),
+    .describe('the Postgres to use, 15 or later; unset: an embedded one under `DATA_DIR`'),
   PREPARED_STATEMENTS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('true')
     .transform((text) => text === 'true')
-    .describe('whether connections keep prepared statements; behind a pooler they never do'),
+    .describe(
+      '`false`: connections keep no prepared statements; behind a pooler that is noticed they never do',
+    ),
   DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
-    .describe('the same database past a transaction pooler, to hear its notifications'),
+    .describe(
+      'the same database past a transaction pooler, to hear its notifications; unset: workers look every second',
+    ),
   DATA_DIR: z
     .string()
     .min(1, 'expected a path')
@@ -46,15 +58,17 @@ const environment = z.object({
     .refine((text) => !/[?#]/.test(text), 'expected a URL without a query and a fragment')
     .transform((text) => text.replace(/\/+$/, ''))
     .optional()
-    .describe('the origin in every url that the API answers with; unset: that of the request'),
+    .describe('the origin in every URL that the API answers with; unset: that of the request'),
   ENVELOPE: z
     .enum(['none', 'job_status'], 'expected none or job_status')
     .default('none')
-    .describe('what stands around a single status: nothing, or `{"job_status": …}`'),
+    .describe(
+      'what stands around a single status: nothing, or `{"job_status": …}`, as clients of help-desk APIs want it',
+    ),
   ROLE: z
     .enum(['all', 'api', 'worker'], 'expected all, api or worker')
     .default('all')
-    .describe('what this process does'),
+    .describe('what this process does: answer HTTP, run tasks, or both'),
   ADMIN_EMAIL: z
     .email('expected an email address')
     .transform((text) => text.toLowerCase())
@@ -64,7 +78,7 @@ const environment = z.object({
     .string()
     .min(8, 'expected at least 8 characters')
     .optional()
-    .describe("the first admin's password; unset: a generated one, printed once"),
+    .describe('the first admin’s password, at least 8 characters; unset: a generated one, printed once'),
   HANDLERS: z
     .string()
     .min(1, 'expected a path')
@@ -74,7 +88,9 @@ const environment = z.object({
   DRAIN_SECONDS: integer(0, 3600, 10).describe('how long running tasks may go on after SIGTERM'),
   WORKER_CONCURRENCY: integer(1, 10_000, 20).describe('tasks running at once in this process'),
   // 0 is refused, since it could mean at once as well as never; ten years are as good as for ever.
-  RETENTION_HOURS: integer(1, 87_600, 168).describe('hours that an ended job and its results are kept'),
+  RETENTION_HOURS: integer(1, 87_600, 168).describe(
+    'hours that an ended job and its results are kept; the same for all processes',
+  ),
   MAX_RUNNING_TASKS: integer(0, 1_000_000, 0).describe(
     'tasks of an account running at once over all processes, at most; 0: any number',
   ),
@@ -93,7 +109,7 @@ const environment = z.object({
     'requests that write and are in work at once in a process, at most; the surplus is refused with 503',
   ),
   MAX_PENDING_BYTES: integer(1024, 64 * 1024 * MIB, 256 * MIB).describe(
-    'bytes of the JSON bodies of those requests, at most',
+    'bytes of the JSON bodies of those requests, at most; a single one is never too many',
   ),
   MAX_UPLOADS: integer(1, 10_000, 100).describe(
     'streamed NDJSON submissions in work at once in a process, at most',
@@ -106,7 +122,9 @@ const environment = z.object({
       'expected whsec_ and 24 to 64 bytes as base64 (several with spaces between them)',
     )
     .optional()
-    .describe('signs callbacks; several, with spaces between, all sign; unset: there are none'),
+    .describe(
+      'signs [callbacks](api-submitting.md#callbacks): `whsec_` and 24 to 64 bytes as base64; several, with spaces between, all sign; unset: no job may have one',
+    ),
   CALLBACK_ALLOW_PRIVATE: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')
@@ -117,12 +135,14 @@ const environment = z.object({
     .min(16, 'expected at least 16 characters')
     .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII without spaces')
     .optional()
-    .describe('who reads /metrics must bring it as a Bearer token; unset: anyone may'),
+    .describe(
+      'who reads `/metrics` must bring it as a Bearer token, 16 or more printable characters; unset: anyone may',
+    ),
   DEMO_TASKS: z
     .enum(['true', 'false'], 'expected true or false')
     .default('false')
     .transform((text) => text === 'true')
-    .describe('whether demo.sleep and demo.fail may be submitted'),
+    .describe('whether `demo.sleep` and `demo.fail` may be submitted'),
 });
 
 /** Every variable of the environment that is read. */
