@@ -36,33 +36,20 @@ interface Event {
 }
 
 /** A client of server-sent events. */
-class Events {
+class Events extends EventStream {
   readonly events: Event[] = [];
-  readonly #stream: EventStream;
   comments = 0;
   text = '';
 
   constructor(id: string, headers: Record<string, string> = {}, app = served.app, as = user) {
-    this.#stream = new EventStream(
+    super(
       `${app.origin}/api/v2/jobs/${id}/events`,
       { authorization: authorizationOf(as), ...headers },
-      (part) => this.#take(part),
+      (part) => this.#read(part),
     );
   }
 
-  get headers(): Headers {
-    return this.#stream.headers;
-  }
-
-  get status(): number {
-    return this.#stream.status;
-  }
-
-  get isOver(): boolean {
-    return this.#stream.isOver;
-  }
-
-  #take(part: string): void {
+  #read(part: string): void {
     this.text += part;
     const blocks = this.text.split('\n\n').slice(0, -1);
     this.comments = blocks.filter((block) => block.startsWith(':')).length;
@@ -75,12 +62,8 @@ class Events {
 
   /** Until the server closes the stream. */
   async end(): Promise<Event[]> {
-    await this.#stream.end();
+    await this.over();
     return this.events;
-  }
-
-  close(): Promise<void> {
-    return this.#stream.close();
   }
 
   has(count: number): Promise<unknown> {

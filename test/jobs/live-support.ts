@@ -28,31 +28,18 @@ export interface LiveEvent {
 }
 
 /** A page that watches all jobs of an account. */
-export class LivePage {
+export class LivePage extends EventStream {
   readonly events: LiveEvent[] = [];
   /** What the page would show, by id. */
   readonly jobs = new Map<string, LiveJob>();
-  readonly #stream: EventStream;
   #rest = '';
 
   constructor(app: TestApp, by: TestUser | Record<string, string>) {
     const headers = 'email' in by ? { authorization: authorizationOf(by as TestUser) } : by;
-    this.#stream = new EventStream(`${app.origin}/api/v2/jobs/events`, headers, (part) => this.#take(part));
+    super(`${app.origin}/api/v2/jobs/events`, headers, (part) => this.#read(part));
   }
 
-  get headers(): Headers {
-    return this.#stream.headers;
-  }
-
-  get status(): number {
-    return this.#stream.status;
-  }
-
-  get isOver(): boolean {
-    return this.#stream.isOver;
-  }
-
-  #take(part: string): void {
+  #read(part: string): void {
     const blocks = (this.#rest + part).split('\n\n');
     this.#rest = blocks.pop() ?? '';
     for (const block of blocks) {
@@ -90,10 +77,6 @@ export class LivePage {
 
   /** Until the server closes the stream. */
   end(): Promise<void> {
-    return this.#stream.end();
-  }
-
-  close(): Promise<void> {
-    return this.#stream.close();
+    return this.over();
   }
 }

@@ -18,7 +18,7 @@ export class EventStream {
   }
 
   /** Until the server closes the stream. */
-  end(): Promise<void> {
+  over(): Promise<void> {
     return this.#reading;
   }
 
