@@ -47,7 +47,7 @@ export const environment = z.object({
   DIRECT_DATABASE_URL: url(['postgres:', 'postgresql:'], 'a URL that begins with postgres://')
     .optional()
     .describe(
-      'the same database past a transaction pooler, to hear its notifications; unset: workers look every second',
+      'the same database past a transaction pooler, to hear its notifications; unset: workers look four times a second',
     ),
   DATA_DIR: z
     .string()

@@ -19,6 +19,7 @@ const TIMEOUT_MS = 5_000;
 export class WakeUp {
   #client: pg.Client | null = null;
   #isOpen = false;
+  #isListening = false;
   #reconnect: NodeJS.Timeout | null = null;
   /** Since when it cannot listen is one line in the log, not one a second. */
   #isTold = false;
@@ -31,6 +32,11 @@ export class WakeUp {
     @Inject(CONFIG) { DIRECT_DATABASE_URL: direct }: Pick<Config, 'DIRECT_DATABASE_URL'>,
   ) {
     this.#url = direct ?? url;
+  }
+
+  /** Whether what is said now is heard. */
+  get isListening(): boolean {
+    return this.#isListening;
   }
 
   /** @param listeners a channel each; also called, with an empty payload, when the connection is there again */
@@ -67,6 +73,7 @@ export class WakeUp {
       for (const channel of this.#listeners.keys())
         await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       this.#isTold = false;
+      this.#isListening = client === this.#client;
       for (const listener of this.#listeners.values()) listener('');
     } catch (error) {
       if (!this.#isTold) this.#log.warn(`cannot listen for notifications: ${messageOf(error)}`);
@@ -79,13 +86,14 @@ export class WakeUp {
     this.#client = null;
     client.end().catch(() => undefined);
     this.#log.log(
-      'a pooler stands before the database: there are no notifications, work is found by looking every second',
+      'a pooler stands before the database: there are no notifications, work is found by looking',
     );
   }
 
   #connectLater(client: pg.Client): void {
     if (!this.#isOpen || client !== this.#client) return;
     this.#client = null;
+    this.#isListening = false;
     client.end().catch(() => undefined);
     this.#reconnect = setTimeout(() => void this.#connect(), RECONNECT_MS);
     this.#reconnect.unref();

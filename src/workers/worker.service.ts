@@ -20,8 +20,12 @@ import { Sweeper } from './sweeper.js';
 import { WakeUp } from './wake-up.js';
 import { Outage } from '../outage.js';
 
-/** Without a notification, how long until the worker looks for work by itself. */
+/**
+ * How long until the worker looks for work by itself: where it is told of new work, and where it is not, since its listener has
+ * been cut or a pooler stands before the database. There the look alone keeps the promise of LEASE_SECONDS + 1 s.
+ */
 const POLL_MS = 1_000;
+const UNTOLD_POLL_MS = 250;
 const CONTENDED_PAUSE_MS = 20;
 /** A contended claim is tried again at once so often; then what it saw is not to be had. */
 const CONTENDED_TRIES = 5;
@@ -137,8 +141,12 @@ export class WorkerService {
       contended = claim === 'contended' ? contended + 1 : 0;
       if (claim === 'some') continue;
       const isWorthATry = contended > 0 && contended <= CONTENDED_TRIES;
-      await this.#rest(isWorthATry ? CONTENDED_PAUSE_MS * Math.random() : POLL_MS);
+      await this.#rest(isWorthATry ? CONTENDED_PAUSE_MS * Math.random() : this.#pollMs);
     }
+  }
+
+  get #pollMs(): number {
+    return this.wakeUp.isListening ? POLL_MS : UNTOLD_POLL_MS;
   }
 
   async #claim(): Promise<'some' | 'none' | 'contended' | 'away'> {

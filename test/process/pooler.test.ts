@@ -80,6 +80,21 @@ pooled(`behind PgBouncer in transaction mode${programs ? '' : ` (skipped: ${MISS
     expect(await listeners()).toEqual([]);
   });
 
+  it('a worker that hears nothing looks often enough to find work well within a second', async () => {
+    await Promise.all(services.splice(0).map((service) => service.stop('SIGKILL')));
+    const service = await start({});
+    // A worker looks at once when a job has ended, and waits the whole of its pause from then on.
+    for (let job = 0; job < 3; job += 1) {
+      const { id } = await service.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1 }] });
+      expect(await ended(service, id)).toMatchObject({ status: 'completed' });
+    }
+    const [{ ms }] = await query(
+      database.url,
+      `SELECT min(1000 * extract(epoch FROM finished_at - created_at))::int AS ms FROM job_statuses WHERE type = 'demo.sleep' AND total = 1`,
+    );
+    expect(ms).toBeLessThan(700);
+  });
+
   it('a worker hears notifications past it, where DIRECT_DATABASE_URL says the way', async () => {
     const worker = await start({ ROLE: 'worker', DIRECT_DATABASE_URL: database.url });
     expect(worker.output).not.toContain('a pooler stands before the database');
