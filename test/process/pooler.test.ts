@@ -88,11 +88,11 @@ pooled(`behind PgBouncer in transaction mode${programs ? '' : ` (skipped: ${MISS
       const { id } = await service.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1 }] });
       expect(await ended(service, id)).toMatchObject({ status: 'completed' });
     }
-    const [{ ms }] = await query(
+    const [shortest] = await query(
       database.url,
       `SELECT min(1000 * extract(epoch FROM finished_at - created_at))::int AS ms FROM job_statuses WHERE type = 'demo.sleep' AND total = 1`,
     );
-    expect(ms).toBeLessThan(700);
+    expect(shortest?.['ms']).toBeLessThan(700);
   });
 
   it('a worker hears notifications past it, where DIRECT_DATABASE_URL says the way', async () => {
