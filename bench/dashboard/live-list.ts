@@ -1,159 +1,112 @@
 /**
- * `npm run bench:dashboard`: how smooth the list of the dashboard is while 1,000 jobs move at once, all of them four times a second.
- * A stand-in for the service sends them, so that what is measured is the browser alone, at the worst that the feed allows.
+ * `npm run bench:dashboard`: how smooth the list of the dashboard is with 1,000 live jobs. First with a stand-in that changes all of
+ * them four times a second, the worst that the feed allows, so that the browser alone is measured; then with the service, whose
+ * worker runs ten tasks of each job, and what its one connection brings is counted.
  */
-import { createReadStream, existsSync } from 'node:fs';
-import { once } from 'node:events';
-import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { launchChromium } from '../scripts/chromium.js';
+import pLimit from 'p-limit';
+import type { Browser } from 'playwright-core';
+import { launchChromium } from '../../scripts/chromium.js';
+import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.js';
+import { ADMIN, BenchService } from '../service.js';
+import { startStandIn } from './stand-in.js';
+import { tell, WatchedPage } from './watched-page.js';
 
 const JOBS = Number(process.env['JOBS'] ?? 1_000);
 const SECONDS = Number(process.env['SECONDS'] ?? 20);
-const TOTAL = 10_000;
-const FILES = fileURLToPath(new URL('../dist/dashboard/', import.meta.url));
-const TYPES: Readonly<Record<string, string>> = {
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.woff2': 'font/woff2',
-  '.svg': 'image/svg+xml',
-  '.html': 'text/html',
-};
+/** Of each job, so many run at once; the n-th ends after n times EVERY_MS. */
+const TASKS = 10;
+const EVERY_MS = 4_000;
 
-const jobOf = (number: number, progress: number) => ({
-  id: `01a20a67351e77469737${number.toString(16).padStart(12, '0')}`,
-  url: `http://localhost/api/v2/job_statuses/${number}.json`,
-  total: TOTAL,
-  progress,
-  status: 'working',
-  message: null,
-  type: 'demo.sleep',
-  name: `Job ${number}`,
-  metadata: null,
-  priority: 0,
-  counts: {
-    succeeded: progress - Math.floor(progress / 20),
-    failed: Math.floor(progress / 20),
-    retrying: 0,
-    running: 20,
-    pending: TOTAL - progress - 20,
-  },
-  max_attempts: 3,
-  max_failures: null,
-  task_timeout: 30,
-  start_at: null,
-  deadline: null,
-  callback_url: null,
-  callback: null,
-  paused: false,
-  created_by: 'admin@example.com',
-  created_at: '2026-11-24T12:00:00.000Z',
-  started_at: '2026-11-24T12:00:01.000Z',
-  finished_at: null,
-  expires_at: null,
-  retry_of: null,
-  retried_by: null,
-  eta_seconds: (TOTAL - progress) / 10,
-});
-
-const newestFirst = (progress: number) => Array.from({ length: JOBS }, (_, at) => jobOf(JOBS - at, progress));
-
-function sendEvents(response: ServerResponse): void {
-  response.setHeader('Content-Type', 'text/event-stream');
-  let tick = 0;
-  const timer = setInterval(() => {
-    tick += 1;
-    response.write(`event: jobs\ndata: ${JSON.stringify({ jobs: newestFirst(tick * 3) })}\n\n`);
-    if (tick % 4 > 0) return;
-    const stats = {
-      at: new Date().toISOString(),
-      waiting: 1e7 - tick * 3_000,
-      running: 20_000,
-      processed: tick * 3_000,
-      failed: tick * 150,
-      working_jobs: JOBS,
-    };
-    response.write(`event: stats\ndata: ${JSON.stringify(stats)}\n\n`);
-  }, 250);
-  response.on('close', () => clearInterval(timer));
-}
-
-const user = { email: 'admin@example.com', role: 'admin', account: 'main' };
-const PAGE = {
-  meta: { has_more: true, after_cursor: 'YQ', before_cursor: 'Yg' },
-  links: { next: null, prev: null },
-};
-
-const server = createServer((request, response) => {
-  const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-  const json = (body: unknown) =>
-    response.setHeader('Content-Type', 'application/json').end(JSON.stringify(body));
-  if (pathname === '/api/v2/jobs/events') {
-    sendEvents(response);
-    return;
+async function withStandIn(browser: Browser): Promise<void> {
+  const standIn = await startStandIn(JOBS);
+  try {
+    const watched = await WatchedPage.open(browser, standIn.origin);
+    await watched.page.goto('/');
+    await watched.page.locator('.jobs tbody tr').nth(49).waitFor();
+    tell(
+      `a stand-in, ${JOBS} jobs that all change four times a second`,
+      await watched.during(() => sleep(SECONDS * 1_000)),
+    );
+    await watched.page.close();
+  } finally {
+    standIn.stop();
   }
-  if (pathname === '/api/v2/jobs.json') return void json({ jobs: newestFirst(0).slice(0, 50), ...PAGE });
-  if (pathname === '/api/v2/task_types.json') return void json({ task_types: [] });
-  if (pathname === '/session') return void json({ user });
-  const file = join(FILES, pathname === '/' ? 'index.html' : pathname);
-  if (!existsSync(file)) return void response.writeHead(404).end();
-  response.setHeader('Content-Type', TYPES[extname(file)] ?? 'application/octet-stream');
-  return void createReadStream(file).pipe(response);
-}).listen(0, '127.0.0.1');
-await once(server, 'listening');
-
-/** Read in the page, as text: it is no part of this program's types. */
-const OBSERVE = `
-  window.seen = { frames: 0, slowest: 0, tasks: [], updates: 0 };
-  let last = performance.now();
-  const frame = (now) => {
-    seen.frames += 1;
-    seen.slowest = Math.max(seen.slowest, now - last);
-    last = now;
-    requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
-  new PerformanceObserver((list) => seen.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
-  new MutationObserver(() => (seen.updates += 1)).observe(document.querySelector('.jobs tbody'), { attributes: true, subtree: true, characterData: true, childList: true });
-`;
-interface Seen {
-  readonly frames: number;
-  readonly slowest: number;
-  readonly tasks: readonly number[];
-  readonly updates: number;
 }
 
+/** What the page's connections for events bring, as the browser itself counts it. */
+async function countEvents({ devtools }: WatchedPage) {
+  const seen = { connections: 0, at: [] as number[], jobs: 0, bytes: 0 };
+  await devtools.send('Network.enable');
+  devtools.on('Network.requestWillBeSent', ({ type }) => {
+    if (type === 'EventSource') seen.connections += 1;
+  });
+  devtools.on('Network.eventSourceMessageReceived', ({ eventName, data, timestamp }) => {
+    if (eventName !== 'jobs') return;
+    seen.at.push(timestamp);
+    seen.jobs += (JSON.parse(data) as { jobs: unknown[] }).jobs.length;
+    seen.bytes += data.length;
+  });
+  return seen;
+}
+
+/** The most of these times, in seconds, that lie within one second. */
+const mostInASecond = (times: readonly number[]): number =>
+  Math.max(0, ...times.map((from) => times.filter((at) => at >= from && at < from + 1).length));
+
+async function submitAll(service: BenchService): Promise<void> {
+  const tasks = Array.from({ length: TASKS }, (_, n) => ({ ms: (n + 1) * EVERY_MS }));
+  const inTurns = pLimit(8);
+  await Promise.all(
+    Array.from({ length: JOBS }, (_, n) =>
+      inTurns(() =>
+        service.submit(JSON.stringify({ type: 'bench.wait', name: `Job ${n}`, task_timeout: 600, tasks })),
+      ),
+    ),
+  );
+}
+
+async function withService(browser: Browser, service: BenchService): Promise<void> {
+  const watched = await WatchedPage.open(browser, service.origin);
+  const events = await countEvents(watched);
+  await watched.signIn(ADMIN.email, ADMIN.password);
+  tell(
+    `the service, while ${JOBS} jobs of ${TASKS} tasks are submitted`,
+    await watched.during(() => submitAll(service)),
+  );
+  await watched.page.locator('.jobs tbody tr').nth(49).waitFor();
+  const before = { ...events, at: events.at.length };
+  tell(`the service, while they run`, await watched.during(() => sleep(SECONDS * 1_000)));
+  const told = events.at.slice(before.at);
+  console.log(
+    `  messages: ${(told.length / SECONDS).toFixed(1)} a second, ${mostInASecond(events.at)} in any one; ` +
+      `changes of jobs: ${((events.jobs - before.jobs) / SECONDS).toFixed(0)} a second, ` +
+      `${((events.bytes - before.bytes) / SECONDS / 1_024).toFixed(0)} KiB a second; connections for events: ${events.connections}`,
+  );
+  console.log(
+    `  working jobs: ${(await watched.page.locator('.summary').textContent())?.replaceAll(/\s+/g, ' ')}`,
+  );
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'tally-live-list-'));
+const postgres = await startEmbeddedPostgres({ dataDir: folder, log: () => undefined });
 const browser = await launchChromium();
 try {
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-  await page.locator('.jobs tbody tr').nth(49).waitFor();
-  const devtools = await page.context().newCDPSession(page);
-  // Seconds of the processor, not of the clock: other programs may run too.
-  await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
-  const busySeconds = async () => {
-    const { metrics } = await devtools.send('Performance.getMetrics');
-    return metrics.find(({ name }) => name === 'TaskDuration')?.value ?? 0;
-  };
-  const before = await busySeconds();
-  await page.evaluate(OBSERVE);
-  await sleep(SECONDS * 1_000);
-  const seen = await page.evaluate<Seen>('seen');
-  const busy = (await busySeconds()) - before;
-  console.log(`${JOBS} jobs that all move, for ${SECONDS} s; rows in the document: 50`);
-  console.log(
-    `frames a second:     ${(seen.frames / SECONDS).toFixed(1)}, the longest took ${seen.slowest.toFixed(0)} ms`,
-  );
-  console.log(`updates of the list: ${(seen.updates / SECONDS).toFixed(1)} a second`);
-  console.log(
-    `long tasks (50 ms):  ${seen.tasks.length}, the longest ${Math.max(0, ...seen.tasks).toFixed(0)} ms`,
-  );
-  console.log(`main thread busy:    ${((busy / SECONDS) * 100).toFixed(0)} %`);
+  await withStandIn(browser);
+  const service = await BenchService.start({
+    DATABASE_URL: postgres.url,
+    WORKER_CONCURRENCY: String(JOBS * TASKS),
+  });
+  try {
+    await withService(browser, service);
+  } finally {
+    await service.stop();
+  }
 } finally {
   await browser.close();
-  server.closeAllConnections();
-  server.close();
+  await postgres.stop();
+  await rm(folder, { recursive: true, force: true });
 }
