@@ -7,7 +7,7 @@ import { end } from './processes.js';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const HANDLERS = fileURLToPath(new URL('./handlers', import.meta.url));
-const ADMIN = { email: 'admin@example.com', password: 'bench bench bench' };
+export const ADMIN = { email: 'admin@example.com', password: 'bench bench bench' };
 export const AUTHORIZATION = `Basic ${Buffer.from(`${ADMIN.email}:${ADMIN.password}`).toString('base64')}`;
 
 export interface Status {

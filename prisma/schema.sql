@@ -182,6 +182,7 @@ CREATE TABLE task_chunks (
   alone boolean NOT NULL DEFAULT false,
   survived smallint NOT NULL DEFAULT 0,
   slots integer,
+  ready_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT task_chunks_pkey PRIMARY KEY (job_id, id),
   CONSTRAINT a_chunk_goes_with_its_last_result CHECK (0 <= recorded AND recorded < size),
   CONSTRAINT a_chunk_has_tasks CHECK (size >= 1 AND first_position >= 0),

@@ -93,6 +93,7 @@ function addList(program: Command, session: Session): void {
     )
     .option('--type <type>', 'only of this task type')
     .option('--name <name>', 'only of this name')
+    .option('--created-by <email>', 'only what this person has submitted')
     .option('--limit <jobs>', 'so many at most', wholeNumber(1, 1_000_000), 20)
     .option(...JSON_FLAG)
     .addHelpText(

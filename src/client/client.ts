@@ -97,6 +97,9 @@ export class TallyClient {
           body: tasks as never,
           bodySerializer: (body: unknown) => body,
           duplex: 'half',
+          // A stream cannot be sent again to another place. And for redirects that it might follow, Node's fetch keeps a
+          // copy of the whole body in memory.
+          redirect: 'error',
           ...sent(signal),
         }),
         signal,

@@ -107,7 +107,7 @@ export class JobControlStore {
   /** Puts the parked chunks of jobs that run back into the ready set. @returns chunks made ready */
   async unpark(id?: string): Promise<number> {
     const unparked = await this.prisma.$executeRaw`
-      UPDATE task_chunks SET state = 'ready'
+      UPDATE task_chunks SET state = 'ready', ready_at = clock_timestamp()
        WHERE (job_id, id) IN (
          SELECT c.job_id, c.id FROM job_statuses j JOIN task_chunks c ON c.job_id = j.id
           WHERE ${id ? Prisma.sql`j.id = ${id}::uuid AND` : Prisma.empty} j.status = 'working' AND NOT j.paused AND c.state = 'parked'

@@ -1,7 +1,7 @@
 import { Controller, Get, Param, Query, Req, Res, StreamableFile } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { Caller } from '../auth/authenticated.guard.js';
+import { Caller, isStillAllowed } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { goneSignal } from '../http/closing.js';
 import { Operation } from '../http/operation.js';
@@ -56,6 +56,7 @@ export class JobEventsController {
       form: this.forms.of(request),
       lastEventId: request.headers['last-event-id']?.toString(),
       signal: goneSignal(reply),
+      isAllowed: () => isStillAllowed(request),
     });
     if (!events) {
       // What tells an EventSource not to come back.

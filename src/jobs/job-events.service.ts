@@ -7,6 +7,7 @@ import { parseJobId } from './job.js';
 import { singleStatus, type StatusForm } from './job-status.view.js';
 import { JobStore, type StatusHead } from './job.store.js';
 import { JobWatcher } from './job-watcher.js';
+import { WatchingPermit } from './watching-permit.js';
 
 /** At most four events a second. */
 const GAP_MS = 250;
@@ -22,7 +23,10 @@ export interface EventsRequest {
   readonly lastEventId: string | undefined;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
+  /** Whether the credentials are still right. */
+  readonly isAllowed: () => Promise<boolean>;
   readonly heartbeatMs?: number;
+  readonly checkMs?: number;
 }
 
 /** Tells clients of a job's changes as server-sent events (WHATWG HTML, section 9.2). */
@@ -50,7 +54,9 @@ export class JobEventsService {
    * The state now, each change of it, and the end. A client that reads slowly misses changes, and always gets the newest.
    * @param isSeen whether the client knows the state now
    */
-  async *#events(first: StatusHead, isSeen: boolean, { form, signal, heartbeatMs }: EventsRequest) {
+  async *#events(first: StatusHead, isSeen: boolean, request: EventsRequest) {
+    const { form, signal, heartbeatMs = HEARTBEAT_MS } = request;
+    const permit = new WatchingPermit(request.isAllowed, request.checkMs);
     yield `retry: ${RECONNECT_MS}\n\n`;
     if (!isSeen) yield statusEvent(first, form);
     let told = first;
@@ -59,10 +65,10 @@ export class JobEventsService {
       const { id, version, message } = told;
       const now = await this.watcher.watch(id, {
         until: (seen) => seen.version !== version || seen.message !== message,
-        timeoutMs: heartbeatMs ?? HEARTBEAT_MS,
+        timeoutMs: heartbeatMs,
         signal,
       });
-      if (now === null || signal.aborted || this.watcher.isClosing) return;
+      if (now === null || signal.aborted || this.watcher.isClosing || !(await permit.holds())) return;
       if (now) told = now;
       yield now ? statusEvent(now, form) : ':\n\n';
     }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LiveJobs } from './live-jobs.js';
+import { WatchingPermit } from './watching-permit.js';
 
 /** At most four events of a kind a second. */
 const GAP_MS = 250;
@@ -9,8 +10,6 @@ const GAP_MS = 250;
 const HEARTBEAT_MS = 15_000;
 /** After how long a client whose connection was cut tries again. */
 const RECONNECT_MS = 1_000;
-/** So often it is asked whether the caller may still watch. */
-const CHECK_MS = 30_000;
 
 export interface LiveEventsRequest {
   readonly accountId: number;
@@ -33,18 +32,15 @@ export class LiveEventsService {
   }
 
   /** A client that reads slowly misses steps on the way, and always gets the newest. */
-  async *#events({ accountId, origin, signal, isAllowed, checkMs = CHECK_MS }: LiveEventsRequest) {
+  async *#events({ accountId, origin, signal, isAllowed, checkMs }: LiveEventsRequest) {
     const { feed, watcher } = this.live.watch(accountId);
     try {
       yield `retry: ${RECONNECT_MS}\n\n`;
-      let checkedAt = performance.now();
+      const permit = new WatchingPermit(isAllowed, checkMs);
       for (;;) {
         await watcher.news(HEARTBEAT_MS, signal);
         if (watcher.isOver || signal.aborted) return;
-        if (performance.now() - checkedAt >= checkMs) {
-          if (!(await isAllowed())) return;
-          checkedAt = performance.now();
-        }
+        if (!(await permit.holds())) return;
         yield feed.tell(watcher, origin) || ':\n\n';
         await sleep(GAP_MS, undefined, { signal }).catch(() => undefined);
       }

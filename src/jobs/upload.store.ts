@@ -92,7 +92,8 @@ export class UploadStore {
         SELECT 1 FROM job_uploads WHERE job_id = ${job.id}::uuid AND lease_expires_at > clock_timestamp() FOR UPDATE
       ), ${newJobSql(job, provided)}, chunks AS (
         UPDATE task_chunks
-           SET state = CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, visible_at = start_at
+           SET state = CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, visible_at = start_at,
+               ready_at = clock_timestamp()
           FROM job WHERE job_id = job.id AND state = 'uploading'
       ), sealed AS (
         DELETE FROM job_uploads USING job WHERE job_id = job.id

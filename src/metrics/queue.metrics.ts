@@ -10,7 +10,8 @@ export class QueueMetrics {
   readonly #tasks: Gauge<'type' | 'state'>;
   readonly #chunks: Gauge<'type' | 'state'>;
   readonly #jobs: Gauge<'type'>;
-  readonly #oldest: Gauge<'type'>;
+  readonly #oldestJob: Gauge<'type'>;
+  readonly #oldestChunk: Gauge<'type'>;
   readonly #workers: Gauge;
   readonly #callbacks: Gauge;
   readonly #readable: Gauge;
@@ -29,9 +30,14 @@ export class QueueMetrics {
     ]);
     this.#chunks = gauge('tally_queue_chunks', 'Chunks, by type and state', ['type', 'state']);
     this.#jobs = gauge('tally_jobs_working', 'Jobs that have not ended, by type', ['type']);
-    this.#oldest = gauge(
+    this.#oldestChunk = gauge(
       'tally_oldest_ready_chunk_age_seconds',
-      'For how long the oldest job whose tasks are ready, and of which none has begun, waits; 0: there is none',
+      'For how long the oldest chunk that may be claimed has been ready; 0: there is none',
+      ['type'],
+    );
+    this.#oldestJob = gauge(
+      'tally_oldest_unbegun_job_age_seconds',
+      'For how long the oldest job that may run, and of which no task has begun, waits; 0: there is none',
       ['type'],
     );
     this.#workers = gauge('tally_workers_alive', 'Workers that have been heard of in the last 15 s', []);
@@ -57,7 +63,7 @@ export class QueueMetrics {
   }
 
   #gauges() {
-    return [this.#tasks, this.#chunks, this.#jobs, this.#oldest];
+    return [this.#tasks, this.#chunks, this.#jobs, this.#oldestChunk, this.#oldestJob];
   }
 
   #set({ tasks, jobs, workersAlive, callbacksDue }: QueueState): void {
@@ -66,10 +72,20 @@ export class QueueMetrics {
       this.#tasks.inc({ type: this.#label(type), state }, row.tasks);
       this.#chunks.inc({ type: this.#label(type), state }, row.chunks);
     }
-    for (const { type, working, oldestReadySeconds } of jobs) {
-      const label = { type: this.#label(type) };
-      this.#jobs.inc(label, working);
-      this.#oldest.inc(label, oldestReadySeconds);
+    const oldest = new Map<string, { chunk: number; job: number }>();
+    for (const { type, working, oldestReadySeconds, oldestUnbegunSeconds } of jobs) {
+      const label = this.#label(type);
+      this.#jobs.inc({ type: label }, working);
+      // Several types may be one label, and the oldest of all is its age.
+      const { chunk, job } = oldest.get(label) ?? { chunk: 0, job: 0 };
+      oldest.set(label, {
+        chunk: Math.max(chunk, oldestReadySeconds),
+        job: Math.max(job, oldestUnbegunSeconds),
+      });
+    }
+    for (const [type, { chunk, job }] of oldest) {
+      this.#oldestChunk.set({ type }, chunk);
+      this.#oldestJob.set({ type }, job);
     }
     this.#workers.set(workersAlive);
     this.#callbacks.set(callbacksDue);

@@ -148,7 +148,7 @@ export class ChunkStore {
   /** Makes ready what has waited long enough. @returns chunks made ready */
   promote(): Promise<number> {
     return this.prisma.$executeRaw`
-      UPDATE task_chunks SET state = 'ready', visible_at = NULL
+      UPDATE task_chunks SET state = 'ready', visible_at = NULL, ready_at = clock_timestamp()
        WHERE (job_id, id) IN (
          SELECT job_id, id FROM task_chunks WHERE state = 'waiting' AND visible_at <= clock_timestamp()
           ORDER BY visible_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`;

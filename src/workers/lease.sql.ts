@@ -49,4 +49,4 @@ export const leased = (worker: string, leaseMs: number, slots: Prisma.Sql): Pris
 /** What makes a leased chunk a ready one. */
 export const GIVEN_UP = Prisma.sql`
   state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL, alone = false,
-  slots = NULL`;
+  slots = NULL, ready_at = clock_timestamp()`;

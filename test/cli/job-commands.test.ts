@@ -152,6 +152,7 @@ describe('tally', () => {
     const id = (await run('submit', 'demo.sleep', tasks)).out.trim();
     expect((await run('pause', id)).err).toMatch(/^Paused at \d+ of 500 tasks\n$/);
     expect((await run('list', '--status', 'working')).out).toContain('paused');
+    expect((await run('list', '--created-by', 'nobody@example.com')).out).toBe('');
     expect(JSON.parse((await run('resume', id, '--json')).out)).toMatchObject({ id, paused: false });
     expect((await run('kill', id)).code).toBe(0);
     const watched = await run('watch', id);

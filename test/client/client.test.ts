@@ -1,4 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createClient, ndjson, TallyError, type TallyClient } from '../../src/client/client.js';
 import { serve, type Served } from '../http/http-support.js';
 import { PASSWORD } from '../support/app.js';
@@ -16,6 +21,10 @@ beforeAll(async () => {
   });
 });
 afterAll(() => served.stop());
+
+/** What is alive is what is left. */
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const sleeps = (total: number, ms = 0) => Array.from({ length: total }, (_, n) => ({ ms, note: `${n}` }));
 const failing = (total: number) =>
@@ -62,6 +71,29 @@ describe('a client', () => {
     expect([total, made]).toEqual([30_000, 30_000]);
     expect(await client.job(id)).toMatchObject({ name: 'streamed', metadata: { from: 'here' }, priority: 5 });
     expect(await client.kill(id)).toMatchObject({ status: 'killed' });
+  });
+
+  test('keeps nothing of a stream that it has sent', async () => {
+    const sink = createServer((request, response) => {
+      request.resume().on('end', () => response.end('{"id":"sent"}'));
+    }).listen(0, '127.0.0.1');
+    await once(sink, 'listening');
+    const { port } = sink.address() as AddressInfo;
+    const [piece, pieces] = [1024 * 1024, 64];
+    collectGarbage();
+    const before = process.memoryUsage().arrayBuffers;
+    let [sent, kept] = [0, NaN];
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent++ < pieces) return controller.enqueue(new Uint8Array(piece).fill(32));
+        collectGarbage();
+        kept = process.memoryUsage().arrayBuffers - before;
+        return controller.close();
+      },
+    });
+    await createClient({ baseUrl: `http://127.0.0.1:${port}` }).submitStream('demo.sleep', body);
+    sink.close();
+    expect(kept / piece).toBeLessThan(pieces / 2);
   });
 
   test('gets the first job again for the same Idempotency-Key', async () => {

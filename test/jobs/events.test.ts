@@ -142,16 +142,37 @@ describe('the events of a job', () => {
     expectInvalid(await served.app.get(`/api/v2/jobs/${id}/events?x=1`, user), 'x');
   });
 
+  /** A stream as the controller opens it, that need not be waited for. */
+  const opened = (id: string, isAllowed: () => Promise<boolean>, signal: AbortSignal) => {
+    const caller = { ...user, account: 'main', role: 'agent' as const, tokenId: null };
+    return served.app.app.get(JobEventsService).open(caller, id, {
+      form: { origin: '', envelope: 'none' },
+      lastEventId: '1',
+      signal,
+      isAllowed,
+      heartbeatMs: 120,
+      checkMs: 0,
+    });
+  };
+
+  test('end when their reader may not see them any more', async () => {
+    const id = await submitted(served);
+    let isAllowed = true;
+    const stream = await opened(id, () => Promise.resolve(isAllowed), new AbortController().signal);
+    let parts = 0;
+    for await (const part of stream!) {
+      parts += 1;
+      if (!isAllowed) throw new Error(`nothing was expected, got: ${String(part)}`);
+      // The first one tells when to come back; the others are heartbeats.
+      isAllowed = parts < 3;
+    }
+    expect(parts).toBe(3);
+  });
+
   test('have a heartbeat while nothing changes', async () => {
     const id = await submitted(served);
     const gone = new AbortController();
-    const caller = { ...user, account: 'main', role: 'agent' as const, tokenId: null };
-    const stream = await served.app.app.get(JobEventsService).open(caller, id, {
-      form: { origin: '', envelope: 'none' },
-      lastEventId: '1',
-      signal: gone.signal,
-      heartbeatMs: 120,
-    });
+    const stream = await opened(id, () => Promise.resolve(true), gone.signal);
     let beats = 0;
     for await (const part of stream!) {
       if (String(part) === ':\n\n') beats += 1;

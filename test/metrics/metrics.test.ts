@@ -79,7 +79,7 @@ describe('GET /metrics', () => {
     expect(valueOf(text, 'tally_queue_tasks', { type: 'demo.sleep', state: 'ready' })).toBe(3);
     expect(valueOf(text, 'tally_jobs_working', { type: 'demo.sleep' })).toBe(1);
     expect(valueOf(text, 'tally_jobs_working', { type: 'unknown' })).toBe(1);
-    const age = valueOf(text, 'tally_oldest_ready_chunk_age_seconds', { type: 'demo.sleep' });
+    const age = valueOf(text, 'tally_oldest_unbegun_job_age_seconds', { type: 'demo.sleep' });
     expect(age).toBeGreaterThanOrEqual(100);
     expect(age).toBeLessThan(200);
     expect(valueOf(text, 'tally_workers_alive')).toBe(0);
