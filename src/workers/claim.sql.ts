@@ -55,6 +55,13 @@ export const busySql = (limited: boolean): Prisma.Sql => Prisma.sql`
      GROUP BY type, account_id
   )`;
 
+/**
+ * A claim is not waited for until it is on disk (synchronous_commit, for this transaction alone): when Postgres crashes before, nobody
+ * has the chunk, and what the worker records for its lease is refused, as with any lease that was lost. A record is on disk before
+ * anybody hears of it, and with it the claim.
+ */
+const UNHURRIED = Prisma.sql`set_config('synchronous_commit', 'off', true) AS unhurried`;
+
 /** The order in which a claim takes chunks: the account's turn, and within an account priority, age of the job, position. */
 const ORDER = Prisma.sql`start, priority DESC, start + size, job_id, first_position, id`;
 
@@ -124,7 +131,7 @@ export function claimSql(request: ClaimRequest): Prisma.Sql {
          AND placed.before < ${request.places} AND (NOT placed.lane OR placed.lanes <= ${request.lanes})
       RETURNING c.*, placed.start
     ), ${turnsSql()}
-    SELECT (SELECT count(*)::int FROM best) AS candidates,
+    SELECT (SELECT count(*)::int FROM best) AS candidates, ${UNHURRIED},
            EXISTS (SELECT FROM task_chunks WHERE state = 'ready' AND suspect AND size = 1
                       AND type = ANY(${types.map((t) => t.type)}::text[])) AS suspects, ${LEASE_COLUMNS}
       FROM (VALUES (1)) AS always LEFT JOIN (claimed c JOIN job_statuses j ON j.id = c.job_id) ON true

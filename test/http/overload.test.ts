@@ -72,7 +72,8 @@ describe('more submissions than can be taken', () => {
     let submissions: Promise<Timed>[] = [];
     await whileJobsAreLocked(async () => {
       submissions = Array.from({ length: 3 * PENDING }, () => timed(app.post(JOBS, user, sleepJob())));
-      await sessionsWait(sql, 8);
+      // Those of one account wait for one another, and one of them for the lock.
+      await sessionsWait(sql);
       const reads = ['/healthz', '/readyz', `/api/v2/job_statuses/${id}.json`, `/api/v2/jobs/${id}.json`];
       for (const path of [...reads, ...reads, ...reads]) {
         const { answer, ms } = await timed(app.get(path, user));
@@ -103,18 +104,18 @@ describe('more submissions than can be taken', () => {
   test('whose turn does not come in time are refused, and their Idempotency-Keys are free again', async () => {
     const before = await jobsStored();
     let last: Timed | undefined;
-    let others: Promise<Answer>[] = [];
+    let first: Promise<Answer> | undefined;
     await whileJobsAreLocked(async () => {
-      others = Array.from({ length: 8 }, () => app.post(JOBS, user, sleepJob()));
-      await sessionsWait(sql, 8);
+      first = app.post(JOBS, user, sleepJob());
+      await sessionsWait(sql);
       last = await timed(app.post(JOBS, user, sleepJob(), { 'Idempotency-Key': 'late' }));
     });
     expectError(last!.answer, 503, 'Unavailable');
     expect(last!.ms).toBeGreaterThan(4_000);
-    expect((await Promise.all(others)).map(({ status }) => status)).toEqual(others.map(() => 202));
+    expect((await first)?.status).toBe(202);
     const again = await app.post(JOBS, user, sleepJob(), { 'Idempotency-Key': 'late' });
     expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([202, null]);
-    expect(await jobsStored()).toBe(before + 9);
+    expect(await jobsStored()).toBe(before + 2);
   }, 30_000);
 
   test('a kill does not wait behind submissions', async () => {
@@ -124,7 +125,7 @@ describe('more submissions than can be taken', () => {
     await locker.query('BEGIN; LOCK TABLE task_chunks IN SHARE ROW EXCLUSIVE MODE');
     try {
       others = Array.from({ length: 20 }, () => app.post(JOBS, user, sleepJob()));
-      await sessionsWait(sql, 8);
+      await sessionsWait(sql);
       const { answer, ms } = await timed(app.call('POST', `/api/v2/jobs/${id}/kill.json`, user));
       expect([answer.status, answer.body.status]).toEqual([200, 'killed']);
       expect(ms).toBeLessThan(QUICK_MS);
