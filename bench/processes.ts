@@ -11,16 +11,12 @@ import type { LoadRequest, LoadResult } from './load.js';
 const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const run = promisify(execFile);
 
-/** Runs a script of this folder to its end. @returns what it printed */
-export async function script(name: string, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', fileOf(name), ...args], {
-    maxBuffer: 16 * 1024 * 1024,
-  });
-  return stdout;
+/** Clients of a process of their own. @returns when they have done what was asked */
+export async function load(request: LoadRequest): Promise<LoadResult> {
+  const running = run(process.execPath, ['--import', 'tsx', fileOf('./load.ts')]);
+  running.child.stdin?.end(JSON.stringify(request));
+  return JSON.parse((await running).stdout) as LoadResult;
 }
-
-export const load = async (request: LoadRequest): Promise<LoadResult> =>
-  JSON.parse(await script('./load.ts', JSON.stringify(request))) as LoadResult;
 
 /** Starts a script of this folder that prints a line when it is ready. */
 export async function background(name: string, ...args: readonly string[]): Promise<ChildProcess> {

@@ -121,6 +121,17 @@ export class BenchService {
     }
   }
 
+  /** Until no job works any more. */
+  async idle(): Promise<void> {
+    const path = '/api/v2/job_statuses.json?filter[status]=working&page[size]=1';
+    for (;;) {
+      const { job_statuses: working } = (await (await this.call('GET', path)).json()) as {
+        job_statuses: unknown[];
+      };
+      if (working.length === 0) return;
+    }
+  }
+
   /** Polls until the job has so many results. */
   async progressed(url: string, progress: number): Promise<void> {
     while (((await (await this.call('GET', url)).json()) as Status).progress < progress) await sleep(20);

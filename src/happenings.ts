@@ -26,6 +26,9 @@ class Happening<Event extends object> {
   }
 }
 
+/** Jobs were added, and their tasks are ready. */
+export const workAdded = new Happening<{ readonly jobs: number }>('work-added');
+
 /** Chunks were leased. */
 export const chunksClaimed = new Happening<{ readonly leases: readonly { readonly type: string }[] }>(
   'chunks-claimed',

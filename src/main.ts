@@ -13,4 +13,10 @@ import { setFlagsFromString } from 'node:v8';
  */
 if (process.env['ROLE'] === 'api') setFlagsFromString('--semi-space-growth-factor=1');
 
+/**
+ * V8 lets the old generation grow to several times of what lives in it before it collects: a process that is API and worker had up
+ * to 381 MB at 140,000 tasks a second. With half as much as what lives it has 249 MB, and 130,000 tasks a second.
+ */
+setFlagsFromString('--heap-growing-percent=50');
+
 await import('./boot.js');

@@ -1,5 +1,5 @@
-import { DEFAULT_ACCOUNT } from './auth/bootstrap.js';
 import { readArguments, UsageError } from './auth/user.arguments.js';
+import { DEFAULT_ACCOUNT } from './auth/user.schemas.js';
 import { endingOf } from './cli/exit.js';
 import { say } from './cli/terminal.js';
 import { changeUsers, tell } from './cli/user-commands.js';

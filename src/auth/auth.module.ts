@@ -6,6 +6,7 @@ import { CLOCK, type Clock } from './clock.js';
 import { CredentialsService } from './credentials.service.js';
 import { CredentialsStore } from './credentials.store.js';
 import { PasswordVerifier } from './passwords.js';
+import { RememberedCallers } from './remembered-callers.js';
 import { RequestRateGuard } from './request-rate.guard.js';
 import { SessionController } from './session.controller.js';
 import { SessionsService } from './sessions.service.js';
@@ -22,12 +23,14 @@ import { Throttle } from './throttle.js';
     SessionsService,
     CredentialsStore,
     CredentialsService,
+    RememberedCallers,
     Throttle,
     { provide: PasswordVerifier, useFactory: () => PasswordVerifier.create() },
     { provide: CLOCK, useValue: performance satisfies Clock },
     { provide: APP_GUARD, useClass: AuthenticatedGuard },
     { provide: APP_GUARD, useClass: RequestRateGuard },
   ],
+  exports: [RememberedCallers],
 })
 export class AuthModule {
   constructor() {

@@ -46,6 +46,29 @@ export function principalOf(request: FastifyRequest): Principal | null {
 }
 
 /**
+ * Lets a request in whose header was verified within the last minute.
+ * @returns whose it is; null: that has to be found out
+ */
+export function admit(request: AuthenticatedRequest, credentials: CredentialsService): Principal | null {
+  const { authorization } = request.headers;
+  const principal = authorization === undefined ? null : credentials.remembered(authorization);
+  if (!principal) return null;
+  request.principal = principal;
+  request.verify = () => verifyHeader(request, credentials);
+  return principal;
+}
+
+function verifyHeader(
+  { headers, ip }: AuthenticatedRequest,
+  credentials: CredentialsService,
+): Promise<Principal> {
+  const authorization = headers.authorization ?? '';
+  const presented = readBasic(authorization) ?? readBearer(authorization);
+  if (!presented) throw unreadable();
+  return credentials.verify(authorization, presented, ip);
+}
+
+/**
  * Stands before every route. passport reads what the request presents, CredentialsService says whose it is. A header that it
  * remembers is not read again, and its request waits for nothing.
  */
@@ -65,12 +88,7 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
   override canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.#isPublic(context)) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    const { authorization } = request.headers;
-    const principal = authorization === undefined ? null : this.credentials.remembered(authorization);
-    if (!principal) return this.#verify(context, request);
-    request.principal = principal;
-    request.verify = () => this.#verifyHeader(request);
-    return true;
+    return admit(request, this.credentials) !== null || this.#verify(context, request);
   }
 
   #isPublic(context: ExecutionContext): boolean {
@@ -95,13 +113,6 @@ export class AuthenticatedGuard extends AuthGuard(SCHEMES) {
     request.principal = await verify();
     request.verify = verify;
     return true;
-  }
-
-  #verifyHeader({ headers, ip }: AuthenticatedRequest): Promise<Principal> {
-    const authorization = headers.authorization ?? '';
-    const presented = readBasic(authorization) ?? readBearer(authorization);
-    if (!presented) throw unreadable();
-    return this.credentials.verify(authorization, presented, ip);
   }
 
   /** Where passport leaves what it has read; the name that it has by default is `user`. */

@@ -1,11 +1,8 @@
 import type { PrismaClient } from '../database/generated/client.js';
 import { parseInput } from '../http/validate.js';
 import { generatePassword, hashPassword } from './passwords.js';
-import { newUserSchema } from './user.schemas.js';
+import { DEFAULT_ACCOUNT, newUserSchema } from './user.schemas.js';
 import { insertUser } from './users.store.js';
-
-/** The account of the first admin, and of whoever is added without naming one. */
-export const DEFAULT_ACCOUNT = 'main';
 
 /** The advisory lock of this story; any constant that nothing else in the database uses. */
 export const FIRST_ADMIN_LOCK = 7_414_001;

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { DEFAULT_ACCOUNT } from './bootstrap.js';
-import { emailSchema, roleSchema, subdomainSchema } from './user.schemas.js';
+import { DEFAULT_ACCOUNT, emailSchema, roleSchema, subdomainSchema } from './user.schemas.js';
 import { messageOf } from '../errors.js';
 
 const options = {

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { EMAIL_CHARACTERS_MAX } from './authorization-header.js';
 
+/** The account of the first admin, and of whoever is added without naming one. */
+export const DEFAULT_ACCOUNT = 'main';
+
 const TOO_LONG = `expected an email address of at most ${EMAIL_CHARACTERS_MAX} characters`;
 
 export const emailSchema = z

@@ -24,10 +24,13 @@ export class PoolShares {
   readonly uploads: Share;
   /** Kill, pause, resume, delete: apart, for whoever wants to stop what overloads the service. */
   readonly control: Share;
+  /** What waits for a place of a share that is not for uploads, at most. */
+  readonly waitingMax: number;
   #fullAtMs = -Infinity;
 
   constructor(@Inject(CONFIG) config: Pick<Config, 'MAX_PENDING_WRITES'>) {
     const waiting = config.MAX_PENDING_WRITES;
+    this.waitingMax = waiting;
     const onError = (error: unknown): void => {
       if (sqlState(error) === DISK_FULL) this.#fullAtMs = performance.now();
     };

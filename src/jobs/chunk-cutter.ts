@@ -1,7 +1,7 @@
 import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, MIN_CHUNK_TASKS } from './job.js';
 
 /** A chunk has at most this part of the tasks before it, so that no chunk is a large part of the job. */
-const PART = 50;
+const PART = 10;
 
 /** Room of a chunk at first: those of the beginning are small and many. */
 const FIRST_BYTES = 16 * 1024;

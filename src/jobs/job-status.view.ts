@@ -15,6 +15,10 @@ export const statusUrl = (origin: string, id: string): string =>
 export const resultsUrl = (origin: string, id: string, after: number): string =>
   `${origin}/api/v2/jobs/${printJobId(id).toLowerCase()}/results.json?page%5Bafter%5D=${toCursor(String(after))}`;
 
+/** The header Link of a status whose body has not all results. */
+export const nextResults = (origin: string, id: string, after: number): string =>
+  `<${resultsUrl(origin, id, after)}>; rel="next"`;
+
 /** The seven keys, in their order, as JSON text; the results are spliced in as the database wrote them. */
 export const statusJson = (row: StatusRow, origin: string): string =>
   `${statusHead(row, origin)}${row.results}}`;

@@ -14,7 +14,7 @@ import { preferredWait } from '../http/prefer.js';
 import { parseInput } from '../http/validate.js';
 import { jobPath, jobStatusList, jobStatusMany, singleStatusContent } from './job.answers.js';
 import { jobFilter, jobFilters } from './job.schemas.js';
-import { resultsUrl, statusJson } from './job-status.view.js';
+import { nextResults, statusJson } from './job-status.view.js';
 import { JobsService } from './jobs.service.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
@@ -141,8 +141,7 @@ export class JobStatusesController {
       signal: () => goneSignal(reply),
     });
     if (waitSeconds !== null) void reply.header('Preference-Applied', `wait=${waitSeconds}`);
-    if (moreAfter !== null)
-      void reply.header('Link', `<${resultsUrl(form.origin, id, moreAfter)}>; rel="next"`);
+    if (moreAfter !== null) void reply.header('Link', nextResults(form.origin, id, moreAfter));
     return tagged(request, reply, etag, body);
   }
 }

@@ -1,10 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
+import { workAdded } from '../happenings.js';
 import { toPage, type Page, type PageRequest } from '../http/paging.js';
 import type { CallbackState, JobState, PlannedChunk } from './job.js';
 import type { JobFilter } from './job.schemas.js';
 import {
+  JOB_COLUMNS,
+  jobValues,
   newJobSql,
   outcomeOf,
   outcomeSql,
@@ -126,6 +129,49 @@ export class JobStore {
       ${outcomeSql(READY_CHANNEL)}`,
     );
     return outcomeOf(row, job.maxWorkingJobs);
+  }
+
+  /**
+   * As `submit`, of several jobs of one account without an Idempotency-Key or a callback, in one commit: all that there is room
+   * for, in their order.
+   * @throws what of a single one would be its error; then none is added
+   */
+  async submitMany(jobs: readonly Submission[]): Promise<SubmissionOutcome[]> {
+    const [{ accountId, maxWorkingJobs: max }] = jobs as [Submission];
+    const rows = jobs.map((job, n) => Prisma.sql`(${n + 1}, ${jobValues(job)})`);
+    const chunks = jobs.flatMap(({ id, chunks }) =>
+      chunks.map(
+        ({ firstPosition, size, tasks }) =>
+          Prisma.sql`(${id}::uuid, ${firstPosition}::int, ${size}::int, ${tasks}::json)`,
+      ),
+    );
+    const [row] = await this.prisma.rows<{ made: string[]; working: string[] }>(
+      null,
+      Prisma.sql`
+      WITH room AS MATERIALIZED (
+        SELECT working_jobs(${accountId}::int, ${max}::int) AS working
+      ), given (n, ${JOB_COLUMNS}) AS (
+        VALUES ${Prisma.join(rows)}
+      ), job AS (
+        INSERT INTO job_statuses (${JOB_COLUMNS})
+        SELECT ${JOB_COLUMNS} FROM given, room WHERE cardinality(working) + n <= ${max}::int
+        RETURNING id, account_id, type, priority, start_at
+      ), chunks AS (
+        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
+        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
+               CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
+          FROM job JOIN (VALUES ${Prisma.join(chunks)}) AS chunk (job_id, first_position, size, tasks) ON job_id = job.id
+         ORDER BY job.id, chunk.first_position
+      )
+      SELECT ARRAY(SELECT id::text FROM job) AS made, working::text[] AS working,
+             (SELECT count(pg_notify(${READY_CHANNEL}, type)) FROM (SELECT DISTINCT type FROM job) AS types) AS told
+        FROM room`,
+    );
+    if (!row) throw new Error('submissions were not answered');
+    const made = new Set(row.made);
+    if (made.size > 0) workAdded.tell({ jobs: made.size });
+    const working = [...row.working, ...row.made].slice(0, max);
+    return jobs.map(({ id }) => (made.has(id) ? 'made' : { working }));
   }
 
   /**

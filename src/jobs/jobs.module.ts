@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
+import { AuthModule } from '../auth/auth.module.js';
 import { HttpToolsModule } from '../http/http-tools.module.js';
 import { JobEventsController } from './job-events.controller.js';
 import { JobEventsService } from './job-events.service.js';
@@ -18,18 +19,20 @@ import { JobWatcher } from './job-watcher.js';
 import { JobStore } from './job.store.js';
 import { JobsController } from './jobs.controller.js';
 import { JobsService } from './jobs.service.js';
+import { QuickPolls } from './quick-polls.js';
 import { ResultStore } from './result.store.js';
 import { RetentionStore } from './retention.store.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
 import { SubmissionService } from './submission.service.js';
+import { Submissions } from './submissions.js';
 import { TaskTypesController } from './task-types.controller.js';
 import { TaskTypes } from './task-types.js';
 import { UploadService } from './upload.service.js';
 import { UploadStore } from './upload.store.js';
 
 @Module({
-  imports: [DiscoveryModule, HttpToolsModule],
+  imports: [AuthModule, DiscoveryModule, HttpToolsModule],
   controllers: [
     JobStatusesController,
     JobsController,
@@ -51,11 +54,13 @@ import { UploadStore } from './upload.store.js';
     LiveEventsService,
     LiveJobs,
     LiveJobsStore,
+    QuickPolls,
     ResultStore,
     RetentionStore,
     StatusForms,
     StatusPolls,
     SubmissionService,
+    Submissions,
     TaskTypes,
     UploadService,
     UploadStore,

@@ -1,14 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
-import { PoolShares } from '../database/pool-shares.js';
 import { invalid, type FieldError } from '../errors.js';
 import type { SubmissionKey } from './idempotency.service.js';
 import { newJobId, planChunks } from './job.js';
-import { JobStore, newStatus, type StatusRow } from './job.store.js';
+import { newStatus, type StatusRow } from './job.store.js';
 import { NAMED_TASKS_MAX, readHead, readTask } from './read-task.js';
 import { RepeatFinder } from './repeat-finder.js';
 import { addJob, tooManyTasks } from './submission-refused.js';
+import { Submissions } from './submissions.js';
 import { TaskTypes, type TaskType } from './task-types.js';
 
 type Limits = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING_JOBS' | 'CALLBACK_SECRET'>;
@@ -17,9 +17,8 @@ type Limits = Pick<Config, 'MAX_TASKS_PER_JOB' | 'MAX_TASK_BYTES' | 'MAX_WORKING
 @Injectable()
 export class SubmissionService {
   constructor(
-    private readonly store: JobStore,
+    private readonly submissions: Submissions,
     private readonly types: TaskTypes,
-    private readonly shares: PoolShares,
     @Inject(CONFIG) private readonly limits: Limits,
   ) {}
 
@@ -53,8 +52,8 @@ export class SubmissionService {
       maxWorkingJobs: this.limits.MAX_WORKING_JOBS,
       key: key && (await key.held()),
     };
-    const submit = () => this.store.submit({ ...job, chunks: planChunks(texts) });
-    await addJob(options, job.maxWorkingJobs, () => this.shares.submissions.run(submit));
+    const submit = () => this.submissions.add({ ...job, chunks: planChunks(texts) });
+    await addJob(options, job.maxWorkingJobs, submit);
     return newStatus(job);
   }
 

@@ -1,4 +1,5 @@
 import { Prisma } from '../database/generated/client.js';
+import { workAdded } from '../happenings.js';
 import type { JobOptions } from './job.schemas.js';
 
 /** What both ways to submit a job say to the database: there is room, the key is held, here is the job. */
@@ -30,6 +31,22 @@ export interface NewJob {
 /** So long the same key brings the same job. */
 export const KEY_HOURS = 24;
 
+/** What a job's row is made of; all else has defaults. */
+export const JOB_COLUMNS = Prisma.sql`
+  id, account_id, created_by, type, name, metadata, priority, max_attempts, task_timeout_seconds, max_failures, start_at,
+  deadline, ordered, total`;
+
+/** In the order of JOB_COLUMNS. */
+export function jobValues(job: NewJob): Prisma.Sql {
+  const { options } = job;
+  const metadata = options.metadata ? JSON.stringify(options.metadata) : null;
+  return Prisma.sql`${job.id}::uuid, ${job.accountId}::int, ${job.createdBy}::int, ${job.type}, ${options.name ?? null}::text,
+    ${metadata}::json, ${options.priority}::smallint, ${options.max_attempts}::smallint,
+    ${options.task_timeout}::int, ${options.max_failures ?? null}::int,
+    ${options.start_at ?? null}::timestamptz, ${options.deadline ?? null}::timestamptz,
+    ${job.ordered}::boolean, ${job.total}::int`;
+}
+
 /**
  * The CTEs `room` and `job`: the job is added if the account has room for it, the request still holds its key and `provided`
  * is true. The key, the callback and the job commit together.
@@ -40,7 +57,6 @@ export const KEY_HOURS = 24;
  */
 export function newJobSql(job: NewJob, provided = Prisma.sql`true`): Prisma.Sql {
   const { options, key } = job;
-  const metadata = options.metadata ? JSON.stringify(options.metadata) : null;
   const held =
     key && Prisma.sql`account_id = ${job.accountId} AND key = ${key.key} AND owner = ${key.owner}::uuid`;
   return Prisma.sql`
@@ -53,13 +69,8 @@ export function newJobSql(job: NewJob, provided = Prisma.sql`true`): Prisma.Sql 
     ),`
         : Prisma.empty
     } job AS (
-      INSERT INTO job_statuses (id, account_id, created_by, type, name, metadata, priority, max_attempts,
-                                task_timeout_seconds, max_failures, start_at, deadline, ordered, total)
-      SELECT ${job.id}::uuid, ${job.accountId}::int, ${job.createdBy}::int, ${job.type}, ${options.name ?? null},
-             ${metadata}::json, ${options.priority}::smallint, ${options.max_attempts}::smallint,
-             ${options.task_timeout}::int, ${options.max_failures ?? null}::int,
-             ${options.start_at ?? null}::timestamptz, ${options.deadline ?? null}::timestamptz,
-             ${job.ordered}::boolean, ${job.total}::int
+      INSERT INTO job_statuses (${JOB_COLUMNS})
+      SELECT ${jobValues(job)}
         FROM room
        WHERE ${provided} AND cardinality(working) < ${job.maxWorkingJobs}::int
          ${held ? Prisma.sql`AND EXISTS (SELECT FROM held_key)` : Prisma.empty}
@@ -99,6 +110,9 @@ export type SubmissionOutcome = 'made' | { readonly working: readonly string[] }
 
 export function outcomeOf(row: SubmissionRow | undefined, maxWorkingJobs: number): SubmissionOutcome {
   if (!row) throw new Error('a submission was not answered');
-  if (row.made) return 'made';
+  if (row.made) {
+    workAdded.tell({ jobs: 1 });
+    return 'made';
+  }
   return row.working.length >= maxWorkingJobs ? { working: row.working } : 'lost';
 }

@@ -35,7 +35,10 @@ export class Dashboard {
 
   static async start(env: Readonly<Record<string, string>> = {}): Promise<Dashboard> {
     const database = await createTestDatabase();
-    const [app, browser] = await Promise.all([TestApp.start(database.url, { env }), launchChromium()]);
+    const [app, browser] = await Promise.all([
+      TestApp.start(database.url, { env: { DRAIN_SECONDS: '0', ...env } }),
+      launchChromium(),
+    ]);
     return new Dashboard(app, browser, database);
   }
 

@@ -23,7 +23,8 @@ let app: TestApp;
 let user: TestUser;
 beforeAll(async () => {
   database = await createTestDatabase();
-  app = await TestApp.start(database.url, { env: { ENVELOPE: 'job_status', MAX_WORKING_JOBS: '2' } });
+  const env = { ENVELOPE: 'job_status', MAX_WORKING_JOBS: '2', DRAIN_SECONDS: '0' };
+  app = await TestApp.start(database.url, { env });
 });
 afterAll(async () => {
   await app.stop();

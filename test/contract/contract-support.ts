@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { expect } from '@jest/globals';
 import { z } from 'zod';
 import { failed, succeeded, type TaskContext, type TaskOutcome } from '../../src/jobs/task-handler.js';
@@ -36,6 +37,11 @@ export class Stage {
   aborted = 0;
   readonly #free = new Set<string>();
   readonly #letGo = new EventTarget();
+
+  constructor() {
+    // Each task that waits is one.
+    setMaxListeners(0, this.#letGo);
+  }
 
   readonly handler: TestHandler = {
     options: {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { TestApp, type TestUser } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { sessionsWait } from '../support/locks.js';
 import { waitFor } from '../support/wait-for.js';
 import { Way } from '../support/way.js';
 import { expectError, JOBS, rowsLeft, sleepJob, STATUSES } from './http-support.js';
@@ -67,12 +68,7 @@ describe('while the database is away', () => {
       for (const [method, path, body] of requests().filter(([, path]) => path !== '/readyz')) {
         await holder.query('BEGIN; LOCK TABLE job_statuses');
         const answer = app.call(method, path, user, body);
-        await waitFor(async () => {
-          const { rowCount } = await holder.query(
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-          );
-          return rowCount;
-        });
+        await sessionsWait(holder);
         way.reset();
         expectError(await answer, 503, 'Unavailable');
         await holder.query('ROLLBACK');

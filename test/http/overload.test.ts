@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { TestApp, type Answer, type TestUser } from '../support/app.js';
+import { sessionsWait } from '../support/locks.js';
 import { waitFor } from '../support/wait-for.js';
 import { upload } from '../jobs/upload-support.js';
 import { expectError, JOBS, sleepJob } from './http-support.js';
@@ -64,17 +65,6 @@ async function whileJobsAreLocked(work: () => Promise<void>): Promise<void> {
   }
 }
 
-const waitUntilSomeWait = (sessions: number): Promise<unknown> =>
-  waitFor(
-    async () =>
-      (
-        await sql.query(
-          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-        )
-      ).rowCount! >= sessions,
-    { what: `${sessions} submissions that wait for the lock` },
-  );
-
 describe('more submissions than can be taken', () => {
   test('are refused at once, while polls and health checks are answered; those that were let in are done', async () => {
     const { id } = (await app.post(JOBS, user, sleepJob())).body;
@@ -82,7 +72,7 @@ describe('more submissions than can be taken', () => {
     let submissions: Promise<Timed>[] = [];
     await whileJobsAreLocked(async () => {
       submissions = Array.from({ length: 3 * PENDING }, () => timed(app.post(JOBS, user, sleepJob())));
-      await waitUntilSomeWait(8);
+      await sessionsWait(sql, 8);
       const reads = ['/healthz', '/readyz', `/api/v2/job_statuses/${id}.json`, `/api/v2/jobs/${id}.json`];
       for (const path of [...reads, ...reads, ...reads]) {
         const { answer, ms } = await timed(app.get(path, user));
@@ -116,7 +106,7 @@ describe('more submissions than can be taken', () => {
     let others: Promise<Answer>[] = [];
     await whileJobsAreLocked(async () => {
       others = Array.from({ length: 8 }, () => app.post(JOBS, user, sleepJob()));
-      await waitUntilSomeWait(8);
+      await sessionsWait(sql, 8);
       last = await timed(app.post(JOBS, user, sleepJob(), { 'Idempotency-Key': 'late' }));
     });
     expectError(last!.answer, 503, 'Unavailable');
@@ -134,7 +124,7 @@ describe('more submissions than can be taken', () => {
     await locker.query('BEGIN; LOCK TABLE task_chunks IN SHARE ROW EXCLUSIVE MODE');
     try {
       others = Array.from({ length: 20 }, () => app.post(JOBS, user, sleepJob()));
-      await waitUntilSomeWait(8);
+      await sessionsWait(sql, 8);
       const { answer, ms } = await timed(app.call('POST', `/api/v2/jobs/${id}/kill.json`, user));
       expect([answer.status, answer.body.status]).toEqual([200, 'killed']);
       expect(ms).toBeLessThan(QUICK_MS);
@@ -151,7 +141,7 @@ describe('more submissions than can be taken', () => {
     expect((await app.post(JOBS, user, large)).status).toBe(202);
     await whileJobsAreLocked(async () => {
       const first = app.post(JOBS, user, large);
-      await waitUntilSomeWait(1);
+      await sessionsWait(sql);
       expectError(await app.post(JOBS, user, sleepJob()), 503, 'Unavailable');
       await locker.query('ROLLBACK; BEGIN');
       expect((await first).status).toBe(202);

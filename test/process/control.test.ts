@@ -27,7 +27,7 @@ async function testDatabase(): Promise<string> {
 const sleeps = (total: number, ms: number) => Array.from({ length: total }, () => ({ ms }));
 
 /** An API and three workers on one database, and a long job that all of them run. */
-async function threeWorkers(options: object = {}) {
+async function threeWorkers(options: () => object = () => ({})) {
   const url = await testDatabase();
   const [api, ...workers] = await Promise.all([
     start({ DATABASE_URL: url, ROLE: 'api' }),
@@ -36,7 +36,7 @@ async function threeWorkers(options: object = {}) {
   const job = await api.json('POST', '/api/v2/jobs', {
     type: 'demo.sleep',
     tasks: sleeps(100_000, 400),
-    ...options,
+    ...options(),
   });
   const holders = async () => {
     const rows = await query(url, "SELECT DISTINCT worker FROM task_chunks WHERE state = 'leased'");
@@ -81,8 +81,11 @@ describe('three workers on a job of 100,000 tasks', () => {
   }, 90_000);
 
   it('stop when its deadline passes', async () => {
-    const deadline = new Date(Date.now() + 12_000).toISOString();
-    const { url, api, id } = await threeWorkers({ deadline });
+    let deadline = '';
+    const { url, api, id } = await threeWorkers(() => {
+      deadline = new Date(Date.now() + 8_000).toISOString();
+      return { deadline };
+    });
     const failed = await waitFor(
       async () => {
         const status = await api.json('GET', `/api/v2/job_statuses/${id}`);

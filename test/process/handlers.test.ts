@@ -123,8 +123,4 @@ describe('a directory of own handlers', () => {
       /^Task type demo\.sleep has two handlers: (DemoSleepHandler and Mine|Mine and DemoSleepHandler)/,
     );
   });
-
-  it('that does not exist stops the start', async () => {
-    expect(await refusal('/nowhere/at/all')).toMatch(/^HANDLERS: \/nowhere\/at\/all cannot be read: /);
-  });
 });

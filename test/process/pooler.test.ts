@@ -42,8 +42,12 @@ pooled(`behind PgBouncer in transaction mode${programs ? '' : ` (skipped: ${MISS
     return service;
   }
 
+  /** Of this database alone: other tests have theirs on the same server. */
   const listeners = () =>
-    query(database.url, `SELECT FROM pg_stat_activity WHERE application_name = 'tally-listener'`);
+    query(
+      database.url,
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tally-listener'`,
+    );
 
   const ended = (api: Service, id: string) =>
     waitFor(
@@ -88,11 +92,11 @@ pooled(`behind PgBouncer in transaction mode${programs ? '' : ` (skipped: ${MISS
       const { id } = await service.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1 }] });
       expect(await ended(service, id)).toMatchObject({ status: 'completed' });
     }
-    const [{ ms }] = await query(
+    const [quickest] = await query(
       database.url,
       `SELECT min(1000 * extract(epoch FROM finished_at - created_at))::int AS ms FROM job_statuses WHERE type = 'demo.sleep' AND total = 1`,
     );
-    expect(ms).toBeLessThan(700);
+    expect(quickest!['ms']).toBeLessThan(700);
   });
 
   it('a worker hears notifications past it, where DIRECT_DATABASE_URL says the way', async () => {
@@ -106,8 +110,8 @@ pooled(`behind PgBouncer in transaction mode${programs ? '' : ` (skipped: ${MISS
     const running = () =>
       query(
         database.url,
-        `SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%'
-                             AND pid <> pg_backend_pid()`,
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+                             AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()`,
       );
     try {
       const begun = lanes.transaction(60_000, async (lane) => {

@@ -97,9 +97,11 @@ describe('kill -9 of the service', () => {
 
   it('lets another worker begin its tasks within the lease and a second', async () => {
     const url = await testDatabase();
-    const api = await start({ DATABASE_URL: url, ROLE: 'api' });
-    const doomed = await start({ DATABASE_URL: url, ROLE: 'worker' });
-    const other = await start({ DATABASE_URL: url, ROLE: 'worker' });
+    const [api, doomed, other] = await Promise.all([
+      start({ DATABASE_URL: url, ROLE: 'api' }),
+      start({ DATABASE_URL: url, ROLE: 'worker' }),
+      start({ DATABASE_URL: url, ROLE: 'worker' }),
+    ]);
     // Stands still until the first one is dead, so that it is the first one that begins the task.
     other.child.kill('SIGSTOP');
     const job = await api.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1500 }] });

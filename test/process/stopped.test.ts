@@ -29,8 +29,7 @@ const chunk = async (where: string) =>
   (await sql.query(`SELECT worker FROM task_chunks WHERE ${where}`)).rows[0];
 
 it('a worker that was stopped for longer than its lease changes nothing when it goes on', async () => {
-  const api = await start('api');
-  const stopped = await start('worker');
+  const [api, stopped] = await Promise.all([start('api'), start('worker')]);
   const job = await api.json('POST', '/api/v2/jobs', { type: 'demo.sleep', tasks: [{ ms: 1_000 }] });
   const { worker } = await waitFor(() => chunk("state = 'leased'"));
   stopped.child.kill('SIGSTOP');

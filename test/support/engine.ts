@@ -12,8 +12,8 @@ import type { Lease } from '../../src/workers/lease.sql.js';
 import type { RecordedResults, Successor } from '../../src/workers/record.sql.js';
 import { SuspectStore } from '../../src/workers/suspect.store.js';
 import { UNSUSPECTED, type Suspicion } from '../../src/workers/suspicion.js';
-import { waitFor } from './wait-for.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
+import { sessionsWait } from './locks.js';
 
 export const LEASE_MS = 15_000;
 
@@ -157,17 +157,9 @@ export class TestEngine {
     await this.chunks.rescue();
   }
 
-  /** Resolves when a session of this database waits for a lock. */
-  someoneWaits(sessions = 1): Promise<boolean> {
-    return waitFor(
-      async () => {
-        const { rowCount } = await this.sql.query(
-          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        );
-        return rowCount === sessions;
-      },
-      { what: `${sessions} session(s) that wait for a lock` },
-    );
+  /** Resolves when so many sessions of this database wait for a lock. */
+  someoneWaits(sessions = 1): Promise<void> {
+    return sessionsWait(this.sql, sessions);
   }
 
   async counts(jobId: string): Promise<JobCounts> {

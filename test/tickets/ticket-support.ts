@@ -81,15 +81,6 @@ export class TestTickets {
     return this.prisma.ticket.findUnique({ where: { id } });
   }
 
-  /** How many sessions wait for a lock now. */
-  async waiting(): Promise<number> {
-    const { rows } = await this.sql.query<{ n: number }>(
-      `SELECT count(*)::int AS n FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    );
-    return rows[0]!.n;
-  }
-
   /** Runs a batch in a transaction. @returns how many statements it took, less the transaction's own */
   async countStatements(work: (tx: TaskTransaction) => Promise<unknown>): Promise<number> {
     const adapter = new PrismaPg({ connectionString: this.database.url });

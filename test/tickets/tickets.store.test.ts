@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { waitFor } from '../support/wait-for.js';
+import { sessionsWait } from '../support/locks.js';
 import { newTicket, TestTickets } from './ticket-support.js';
 
 let room: TestTickets;
@@ -31,13 +31,13 @@ describe('Two batches that name the same tickets in opposite orders', () => {
       room.update,
       ids.map((id) => ({ id, title: 'Upwards' })),
     );
-    await waitFor(async () => (await room.waiting()) === 1);
+    await sessionsWait(room.sql);
     const downwards = room.run(
       room.update,
       ids.toReversed().map((id) => ({ id, title: 'Downwards' })),
     );
     // Locking in the order of its tasks, the second would hold tickets that the first comes to next.
-    await waitFor(async () => (await room.waiting()) === 2);
+    await sessionsWait(room.sql, 2);
     await release();
     const outcomes = (await Promise.all([upwards, downwards])).flat();
     expect(outcomes.every((outcome) => outcome.success)).toBe(true);
@@ -51,12 +51,12 @@ describe('Two batches that name the same tickets in opposite orders', () => {
       room.delete,
       ids.toReversed().map((id) => ({ id })),
     );
-    await waitFor(async () => (await room.waiting()) === 1);
+    await sessionsWait(room.sql);
     const update = room.run(
       room.update,
       ids.map((id) => ({ id, title: 'Too late' })),
     );
-    await waitFor(async () => (await room.waiting()) === 2);
+    await sessionsWait(room.sql, 2);
     await release();
     expect((await deletion).map((outcome) => outcome.success)).toEqual([true, true]);
     expect((await update).map((outcome) => !outcome.success && outcome.error)).toEqual([
@@ -69,9 +69,9 @@ describe('Two batches that name the same tickets in opposite orders', () => {
     const [id] = await room.add([newTicket('A')]);
     await hold(id!);
     const closing = room.run(room.update, [{ id: id!, status: 'closed' as const }]);
-    await waitFor(async () => (await room.waiting()) === 1);
+    await sessionsWait(room.sql);
     const late = room.run(room.update, [{ id: id!, title: 'Too late' }]);
-    await waitFor(async () => (await room.waiting()) === 2);
+    await sessionsWait(room.sql, 2);
     await release();
     await closing;
     expect((await late)[0]).toMatchObject({ success: false, error: 'TicketClosed' });

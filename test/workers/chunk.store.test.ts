@@ -11,18 +11,6 @@ beforeAll(async () => {
 afterAll(() => engine.stop());
 afterEach(() => engine.sql.query('DELETE FROM task_chunks; DELETE FROM turns; DELETE FROM virtual_times'));
 
-/** Resolves when a session of this database waits for a lock. */
-const someoneWaits = () =>
-  waitFor(
-    async () => {
-      const { rowCount } = await engine.sql.query(
-        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-      );
-      return rowCount === 1;
-    },
-    { what: 'a session that waits for a lock' },
-  );
-
 describe('a claim', () => {
   it('takes the higher priority first, then the older job', async () => {
     const older = await engine.submit(1);
@@ -137,7 +125,7 @@ describe('a record', () => {
       successor([3, 4], { attempt: 1, delayMs: 1000 }),
     ]);
     const outcome = expect(record).rejects.toThrow(LeaseLost);
-    await someoneWaits();
+    await engine.someoneWaits();
     await killer.query('COMMIT');
     killer.release();
     await outcome;
@@ -167,15 +155,7 @@ describe('a record', () => {
     const both = Promise.all(
       [first!, second!].map((lease) => engine.chunks.finish(lease, recorded(positionsOf(lease)), [])),
     );
-    await waitFor(
-      async () => {
-        const { rowCount } = await engine.sql.query(
-          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        );
-        return rowCount === 2;
-      },
-      { what: 'both records to wait' },
-    );
+    await engine.someoneWaits(2);
     await holder.query('COMMIT');
     holder.release();
     await both;
