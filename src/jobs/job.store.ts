@@ -138,7 +138,7 @@ export class JobStore {
    */
   async submitMany(jobs: readonly Submission[]): Promise<SubmissionOutcome[]> {
     const [{ accountId, maxWorkingJobs: max }] = jobs as [Submission];
-    const rows = jobs.map((job, n) => Prisma.sql`(${n + 1}, ${jobValues(job)})`);
+    const rows = jobs.map((job, n) => Prisma.sql`(${n + 1}::int, ${jobValues(job)})`);
     const chunks = jobs.flatMap(({ id, chunks }) =>
       chunks.map(
         ({ firstPosition, size, tasks }) =>
