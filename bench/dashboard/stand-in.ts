@@ -90,7 +90,10 @@ const PAGE = {
 function answer(jobs: number, pathname: string, response: ServerResponse): void {
   const json = (body: unknown) =>
     response.setHeader('Content-Type', 'application/json').end(JSON.stringify(body));
-  if (pathname === '/api/v2/jobs/events') return sendEvents(jobs, response);
+  if (pathname === '/api/v2/jobs/events') {
+    sendEvents(jobs, response);
+    return;
+  }
   if (pathname === '/api/v2/jobs.json')
     return void json({ jobs: newestFirst(jobs, 0).slice(0, 50), ...PAGE });
   if (pathname === '/api/v2/task_types.json') return void json({ task_types: [] });

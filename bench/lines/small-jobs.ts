@@ -13,7 +13,6 @@ const BODY = JSON.stringify({
 });
 
 async function round(service: BenchService): Promise<number> {
-  const begun = performance.now();
   const { refused, perSecond } = await load({
     port: service.port,
     paths: ['/api/v2/jobs.json'],

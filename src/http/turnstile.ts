@@ -23,19 +23,23 @@ export class Turnstile {
   #isBehind = false;
   #movedAtMs = 0;
 
-  constructor(server: Server) {
+  /** @param now milliseconds of a clock that never runs back */
+  constructor(
+    server: Server,
+    private readonly now: () => number = () => performance.now(),
+  ) {
     server.on('connection', () => (this.#isBehind = true));
   }
 
   pass(go: (isLate: boolean) => void): void {
-    const sinceMs = performance.now();
+    const sinceMs = this.now();
     if (this.#waiting.push({ sinceMs, go }) > 1) return;
     this.#movedAtMs = sinceMs;
     setImmediate(this.#turn);
   }
 
   readonly #turn = (): void => {
-    const nowMs = performance.now();
+    const nowMs = this.now();
     while (this.#waiting[0] && nowMs - this.#waiting[0].sinceMs > LATE_MS) this.#waiting.shift()?.go(true);
     if (!this.#isBehind || nowMs - this.#movedAtMs > BEHIND_MS) {
       this.#movedAtMs = nowMs;

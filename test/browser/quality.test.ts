@@ -30,6 +30,7 @@ describeInBrowser('Every page of the dashboard, in a browser', () => {
   const dashboard = shareDashboard();
   let admin: TestUser;
   let job: string;
+  let running: string;
 
   beforeAll(async () => {
     admin = await dashboard().app.addUser('admin@example.com', 'main', 'admin');
@@ -41,7 +42,7 @@ describeInBrowser('Every page of the dashboard, in a browser', () => {
       metadata: { from: 'here' },
       tasks: naps,
     });
-    await dashboard().submit(admin, { type: 'demo.sleep', name: 'Stopped', tasks: naps });
+    running = await dashboard().submit(admin, { type: 'demo.sleep', name: 'Stopped', tasks: naps });
     await dashboard().app.post(`/api/v2/jobs/${long}/pause`, admin, undefined);
   });
   afterEach(async () => {
@@ -51,6 +52,8 @@ describeInBrowser('Every page of the dashboard, in a browser', () => {
 
   for (const [colorScheme, width] of [
     ['light', 1440],
+    ['dark', 1440],
+    ['light', 390],
     ['dark', 390],
   ] as const)
     it(`has nothing serious for axe, ${colorScheme}, ${width} pixels wide, and nothing beside the page`, async () => {
@@ -75,6 +78,9 @@ describeInBrowser('Every page of the dashboard, in a browser', () => {
       await page.getByRole('button', { name: 'Delete' }).click();
       await look('dialog');
       await page.keyboard.press('Escape');
+      await page.goto(`/jobs/${running}`);
+      await page.getByRole('button', { name: 'Pause' }).waitFor();
+      await look('running job');
       await page.goto('/workers');
       await page.getByText('Alive', { exact: true }).waitFor();
       await look('workers');

@@ -85,10 +85,13 @@ describe('a client', () => {
     let [sent, kept] = [0, NaN];
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
-        if (sent++ < pieces) return controller.enqueue(new Uint8Array(piece).fill(32));
+        if (sent++ < pieces) {
+          controller.enqueue(new Uint8Array(piece).fill(32));
+          return;
+        }
         collectGarbage();
         kept = process.memoryUsage().arrayBuffers - before;
-        return controller.close();
+        controller.close();
       },
     });
     await createClient({ baseUrl: `http://127.0.0.1:${port}` }).submitStream('demo.sleep', body);

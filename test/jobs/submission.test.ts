@@ -52,6 +52,19 @@ describe('a submission', () => {
     expect((await served.app.get(answer.body.url, user)).body.id).toBe(answer.body.id);
   });
 
+  test('is taken beside others of the account that come at the same time, however many', async () => {
+    const many = { ...sleepJob(2), metadata: { with: 'all of them' }, start_at: '2100-01-01T00:00:00Z' };
+    const answers = await Promise.all(
+      Array.from({ length: 29 }, (_, n) => submit(n % 2 ? sleepJob(3) : { ...many, name: `number ${n}` })),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 202));
+    expect(new Set(answers.map(({ body }) => body.id)).size).toBe(29);
+    expect((await served.app.get(`/api/v2/jobs/${answers[2]!.body.id}`, user)).body).toMatchObject({
+      ...{ name: 'number 2', metadata: { with: 'all of them' }, total: 2 },
+      start_at: '2100-01-01T00:00:00.000Z',
+    });
+  });
+
   test('keeps what it said in the full resource', async () => {
     const said = {
       name: '🐎'.repeat(200),
