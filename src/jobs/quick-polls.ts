@@ -39,7 +39,8 @@ export class QuickPolls {
     if (!caller) return false;
     const { id } = request.params as { readonly id: string };
     const form = this.forms.of(request);
-    const answer = this.polls.ready(caller, id, form);
+    const ifNoneMatch = request.headers['if-none-match'];
+    const answer = this.polls.ready(caller, id, { form, ifNoneMatch });
     if (!answer) return false;
     if (answer.moreAfter !== null) void reply.header('Link', nextResults(form.origin, id, answer.moreAfter));
     void reply.send(tagged(request, reply, answer.etag, answer.body));

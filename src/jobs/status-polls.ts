@@ -80,12 +80,17 @@ export class StatusPolls {
     return { etag, body, moreAfter: status.moreAfter };
   }
 
-  /** As `answer` to a poll without conditions, where nothing has to be waited for. @returns null: ask `answer` */
-  ready({ accountId }: Principal, text: string, form: StatusForm): PollAnswer | null {
+  /** As `answer` to a poll that is not held, where nothing has to be waited for. @returns null: ask `answer` */
+  ready(
+    { accountId }: Principal,
+    text: string,
+    { form, ifNoneMatch }: Pick<Poll, 'form' | 'ifNoneMatch'>,
+  ): PollAnswer | null {
     const id = parseJobId(text);
     const known = id === null ? undefined : this.#known.get(keyOf(accountId, id));
     if (!known?.isTrusted(performance.now())) return null;
     const { etag, body } = known.answer(form);
+    if (isKnown(etag, ifNoneMatch)) return { etag, body: null, moreAfter: null };
     return { etag, body, moreAfter: known.moreAfter };
   }
 

@@ -149,6 +149,25 @@ describe('an ended job', () => {
     }
   });
 
+  test('is answered alike with a look at the database and without', async () => {
+    const path = statusOf(await bigJob(served, 1_100));
+    const told = ({ status, text, headers }: Awaited<ReturnType<typeof get>>) => {
+      const same = [...headers].filter(([name]) => !['date', 'x-request-id'].includes(name));
+      expect(headers.get('x-request-id')).not.toBeNull();
+      return { status, text, headers: same };
+    };
+    // A request with a preference, whichever it is, takes the long way.
+    const long = { prefer: 'respond-async' };
+    const looked = told(await get(path, long));
+    expect(looked.status).toBe(200);
+    expect(Object.fromEntries(looked.headers)['link']).toContain('rel="next"');
+    expect(told(await get(path))).toEqual(looked);
+    const known = { 'if-none-match': Object.fromEntries(looked.headers)['etag']! };
+    const unchanged = told(await get(path, { ...known, ...long }));
+    expect(unchanged.status).toBe(304);
+    expect(told(await get(path, known))).toEqual(unchanged);
+  });
+
   test('is gone a moment after another process has deleted it', async () => {
     const id = await bigJob(served, 5);
     await get(statusOf(id));
