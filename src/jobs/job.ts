@@ -11,13 +11,10 @@ export type CallbackState = (typeof CALLBACK_STATES)[number];
 
 /** Tasks in a chunk, at most. At 1,000 the job row is written a tenth as often as at 100: three times the rate. */
 export const MAX_CHUNK_TASKS = 1_000;
-/**
- * Below this, a chunk's own cost (insert, claim, finish) outweighs what a finer spread over workers would bring: about the tasks that
- * one worker runs at once, unless told otherwise.
- */
-export const MIN_CHUNK_TASKS = 25;
+/** Below this, a chunk's own cost (insert, claim, finish) outweighs what a finer spread over workers would bring. */
+export const MIN_CHUNK_TASKS = 10;
 /** A job is cut into about this many chunks, so that all workers get some of a small one. */
-export const CHUNKS_PER_JOB = 50;
+export const CHUNKS_PER_JOB = 100;
 /** Bytes of a chunk's tasks, at most (a single larger task cannot be: MAX_TASK_BYTES). */
 export const MAX_CHUNK_BYTES = 1024 * 1024;
 

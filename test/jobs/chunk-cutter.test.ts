@@ -27,17 +27,17 @@ test('every task is in one chunk, at its position', () => {
   );
 });
 
-test('no chunk is larger than a tenth of the job, unless it has 25 tasks or fewer', () => {
+test('no chunk is larger than a tenth of the job, unless it has ten tasks or fewer', () => {
   for (const total of [1, 25, 500, 10_000, 200_000]) {
     const sizes = cut(numbers(total)).map((chunk) => chunk.size);
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(Math.max(25, Math.ceil(total / 10)));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(Math.max(10, Math.ceil(total / 10)));
     expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_CHUNK_TASKS);
   }
 });
 
 test('a small job is spread, and a large one has few chunks', () => {
-  expect(cut(numbers(100))).toHaveLength(4);
-  expect(cut(numbers(10_000)).length).toBeLessThan(60);
+  expect(cut(numbers(100))).toHaveLength(10);
+  expect(cut(numbers(10_000)).length).toBeLessThan(70);
   expect(cut(numbers(1_000_000)).length).toBeLessThan(1_100);
 });
 

@@ -76,8 +76,8 @@ export function retry(model: Model, job: Job, id: string): Retried {
   if (first) return { job: first };
   if (model.working(job.account).length >= model.limits.maxWorkingJobs) return 'TooManyJobs';
   const { account, ordered, priority, maxAttempts, maxFailures } = job;
-  // The smallest chunk that the database makes has 25 tasks, and so have all of a job of up to 1,250.
-  const chunks = pieces([...tasks.keys()], 25).map((positions) => newChunk(positions));
+  // The smallest chunk that the database makes has ten tasks, and so have all of a job of up to a thousand.
+  const chunks = pieces([...tasks.keys()], 10).map((positions) => newChunk(positions));
   const plan = { account, ordered, priority, maxAttempts, maxFailures };
   return { job: model.add({ ...plan, id, tasks, retryOf: job, deadline: 'none', chunks }) };
 }

@@ -12,7 +12,7 @@ export async function submit(world: World, { a, b, c }: Numbers): Promise<void> 
   const { model, engine } = world;
   const account = a % 2;
   const { accountId, userId } = world.caller(account);
-  const total = 1 + (b % 36);
+  const total = 1 + (b % 24);
   const tasks = Array.from({ length: total }, (_, n) => JSON.stringify({ n }));
   const plan = {
     account,
