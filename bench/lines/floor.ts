@@ -27,6 +27,8 @@ async function copy(bench: Bench): Promise<number> {
 }
 
 async function* run(bench: Bench): AsyncGenerator<Row> {
+  // Where this line is the first, a service makes the table whose likeness is filled.
+  await bench.with({}, () => Promise.resolve());
   const perSecond = await bench.median(() => copy(bench));
   await bench.sql.query('DROP TABLE floor');
   const ratio = perSecond / (bench.medians.get('a') ?? NaN);

@@ -6,7 +6,7 @@ import { PgBoss } from 'pg-boss';
 
 /**
  * The same work on another queue: so many tasks of a hundred bytes submitted, run by a handler that returns as many, until all
- * have ended. `peer.js NAME URL TASKS` prints tasks a second. The settings are those that its documentation gives for throughput.
+ * have ended. `peer.js NAME URL TASKS` prints tasks a second as its last line. The settings are those that its documentation gives for throughput.
  */
 
 const BATCH = 1_000;
@@ -112,4 +112,5 @@ async function bullMq(url, total) {
 const [, , name, url, tasks] = process.argv;
 const total = Number(tasks);
 const ms = await { 'pg-boss': pgBoss, 'graphile-worker': graphileWorker, bullmq: bullMq }[name](url, total);
-process.stdout.write(String(total / (ms / 1_000)), () => process.exit(0));
+// On a line of its own, the last: what a queue logs comes before it.
+process.stdout.write(`\n${total / (ms / 1_000)}`, () => process.exit(0));
