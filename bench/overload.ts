@@ -57,7 +57,9 @@ class Tally {
     const groups = new Map<string, Answered[]>();
     for (const answer of this.answers) {
       const key = String(answer.status || 'no answer');
-      groups.set(key, [...(groups.get(key) ?? []), answer]);
+      const group = groups.get(key);
+      if (group) group.push(answer);
+      else groups.set(key, [answer]);
     }
     groups.set('poll', this.polls);
     for (const [key, all] of groups)
