@@ -103,6 +103,24 @@ const MESSAGE = Prisma.sql`coalesce(j.message, CASE
      WHERE w.seen_at > clock_timestamp() - ${WORKER_SILENCE_SECONDS} * interval '1 second' AND j.type = ANY(w.types))
   THEN 'Waiting: no worker that knows ' || j.type || ' is running' END)`;
 
+/** The CTE `chunks`: those of the jobs that the CTE `job` has added. */
+function chunksSql(jobs: readonly Submission[]): Prisma.Sql {
+  const rows = jobs.flatMap(({ id, chunks }) =>
+    chunks.map(
+      ({ firstPosition, size, tasks }) =>
+        Prisma.sql`(${id}::uuid, ${firstPosition}::int, ${size}::int, ${tasks}::json)`,
+    ),
+  );
+  return Prisma.sql`
+    chunks AS (
+      INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
+      SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
+             CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
+        FROM job JOIN (VALUES ${Prisma.join(rows)}) AS chunk (job_id, first_position, size, tasks) ON job_id = job.id
+       ORDER BY job.id, chunk.first_position
+    )`;
+}
+
 /** The only place that writes a job's state, beside the worker's records (workers/record.sql.ts). */
 @Injectable()
 export class JobStore {
@@ -113,19 +131,10 @@ export class JobStore {
    * Multi-row VALUES are as fast as COPY here; unnest is the slowest, since the driver escapes JSON inside arrays.
    */
   async submit(job: Submission): Promise<SubmissionOutcome> {
-    const chunks = job.chunks.map(
-      (chunk) => Prisma.sql`(${chunk.firstPosition}::int, ${chunk.size}::int, ${chunk.tasks}::json)`,
-    );
     const [row] = await this.prisma.rows<SubmissionRow>(
-      chunks.length === 1 ? 'submit' : null,
+      job.chunks.length === 1 ? 'submit' : null,
       Prisma.sql`
-      WITH ${newJobSql(job)}, chunks AS (
-        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
-        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
-               CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
-          FROM job, (VALUES ${Prisma.join(chunks)}) AS chunk (first_position, size, tasks)
-         ORDER BY chunk.first_position
-      )
+      WITH ${newJobSql(job)}, ${chunksSql([job])}
       ${outcomeSql(READY_CHANNEL)}`,
     );
     return outcomeOf(row, job.maxWorkingJobs);
@@ -139,12 +148,6 @@ export class JobStore {
   async submitMany(jobs: readonly Submission[]): Promise<SubmissionOutcome[]> {
     const [{ accountId, maxWorkingJobs: max }] = jobs as [Submission];
     const rows = jobs.map((job, n) => Prisma.sql`(${n + 1}::int, ${jobValues(job)})`);
-    const chunks = jobs.flatMap(({ id, chunks }) =>
-      chunks.map(
-        ({ firstPosition, size, tasks }) =>
-          Prisma.sql`(${id}::uuid, ${firstPosition}::int, ${size}::int, ${tasks}::json)`,
-      ),
-    );
     const [row] = await this.prisma.rows<{ made: string[]; working: string[] }>(
       null,
       Prisma.sql`
@@ -156,13 +159,7 @@ export class JobStore {
         INSERT INTO job_statuses (${JOB_COLUMNS})
         SELECT ${JOB_COLUMNS} FROM given, room WHERE cardinality(working) + n <= ${max}::int
         RETURNING id, account_id, type, priority, start_at
-      ), chunks AS (
-        INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
-        SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
-               CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
-          FROM job JOIN (VALUES ${Prisma.join(chunks)}) AS chunk (job_id, first_position, size, tasks) ON job_id = job.id
-         ORDER BY job.id, chunk.first_position
-      )
+      ), ${chunksSql(jobs)}
       SELECT ARRAY(SELECT id::text FROM job) AS made, working::text[] AS working,
              (SELECT count(pg_notify(${READY_CHANNEL}, type)) FROM (SELECT DISTINCT type FROM job) AS types) AS told
         FROM room`,

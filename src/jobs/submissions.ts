@@ -43,16 +43,17 @@ export class Submissions {
   add(job: Submission): Promise<SubmissionOutcome> {
     if (this.#count >= this.shares.waitingMax) return Promise.reject(busy());
     const { accountId } = job;
+    const queue = this.#waiting.get(accountId) ?? [];
+    this.#waiting.set(accountId, queue);
+    this.#count += 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#leave(accountId, waiting);
+        queue.splice(queue.indexOf(waiting), 1);
+        this.#leave(accountId, queue, waiting);
         reject(busy());
       }, TURN_MS);
       const waiting: Waiting = { job, resolve, reject, timer };
-      this.#count += 1;
-      const queue = this.#waiting.get(accountId);
-      if (queue) queue.push(waiting);
-      else this.#waiting.set(accountId, [waiting]);
+      queue.push(waiting);
       this.#next(accountId);
     });
   }
@@ -111,17 +112,16 @@ export class Submissions {
       taken += 1;
       if (isOver) break;
     }
-    const some = queue.slice(0, taken);
-    for (const each of some) this.#leave(accountId, each);
+    const some = queue.splice(0, taken);
+    for (const each of some) this.#leave(accountId, queue, each);
     return some;
   }
 
-  #leave(accountId: number, waiting: Waiting): void {
-    clearTimeout(waiting.timer);
+  /** It is out of the queue. */
+  #leave(accountId: number, queue: readonly Waiting[], { timer }: Waiting): void {
+    clearTimeout(timer);
     this.#count -= 1;
-    const rest = this.#waiting.get(accountId)?.filter((other) => other !== waiting) ?? [];
-    if (rest.length > 0) this.#waiting.set(accountId, rest);
-    else this.#waiting.delete(accountId);
+    if (queue.length === 0) this.#waiting.delete(accountId);
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A look is often a request or a statement: asked every 10 ms, long waits took a third of a processor. */
+/** A look is often a request or a statement: whoever waits for long looks less often. */
 const PAUSE_MS = 10;
 const PAUSE_MS_MOST = 50;
 
