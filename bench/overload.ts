@@ -29,7 +29,7 @@ const JOB = JSON.stringify({
 const LINES = '{"note":"a line of an upload"}\n'.repeat(2_000);
 
 const errors = new Map<string, number>();
-const agent = new Agent({ keepAlive: true, maxSockets: OPEN_MAX });
+const agent = new Agent({ keepAlive: process.env['KEEP_ALIVE'] !== 'false', maxSockets: OPEN_MAX });
 
 interface Answered {
   readonly status: number;

@@ -56,11 +56,13 @@ export const notFound = (): DomainError => new DomainError('RecordNotFound', 'No
 
 export const forbidden = (description: string): DomainError => new DomainError('Forbidden', description);
 
+/** One for all: who refuses thousands a second has no time for their stacks, and nobody reads them. */
+const BUSY = new DomainError('Unavailable', 'Too many requests are waiting; nothing of this one was done', {
+  retryAfterSeconds: 1,
+});
+
 /** 503 of a process that has all that it can do: nothing of the request was done. */
-export const busy = (): DomainError =>
-  new DomainError('Unavailable', 'Too many requests are waiting; nothing of this one was done', {
-    retryAfterSeconds: 1,
-  });
+export const busy = (): DomainError => BUSY;
 
 /** 422 that names each field and what was expected. */
 export const invalid = (fields: readonly FieldError[]): DomainError =>

@@ -3,7 +3,7 @@ const FEW = 100;
 /** The pace is measured from here on: below, it would say how many come, not how many can be answered. */
 const BUSY = FEW / 2;
 /** How long a newcomer may have to wait, as far as can be foreseen: less than TURN_MS of the pool, since paces change. */
-const WAIT_SECONDS = 3;
+const WAIT_SECONDS = 1;
 const WINDOW_MS = 500;
 
 /**

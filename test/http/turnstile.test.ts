@@ -9,7 +9,7 @@ let turnstile: Turnstile;
 beforeEach(() => {
   clock.ms = 0;
   server = new Server();
-  turnstile = new Turnstile(server, () => clock.ms);
+  turnstile = new Turnstile(server, 8, () => clock.ms);
 });
 
 /** The next turn of the event loop, after what was put into it before. */
@@ -25,7 +25,7 @@ function send(requests: number, from = 1): number[] {
 const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
 
 describe('a turnstile', () => {
-  test('lets eight through a turn of the event loop, in their order, and never at once', async () => {
+  test('lets as many as it is told through a turn of the event loop, in their order, and never at once', async () => {
     const through = send(20);
     expect(through).toEqual([]);
     await turn();
