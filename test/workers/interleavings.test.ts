@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type pg from 'pg';
 import { LeaseLost } from '../../src/errors.js';
 import { succeeded } from '../../src/jobs/task-handler.js';
 import { claimSql } from '../../src/workers/claim.sql.js';
@@ -169,23 +170,67 @@ describe('a claim', () => {
       [job],
     );
     await engine.sql.query('ANALYZE task_chunks');
-    const client = await engine.sql.connect();
-    await client.query('BEGIN');
-    const claim = claimSql({
+    const { claimed, rows } = await claimAndCount(() => Promise.resolve());
+    expect(claimed).toBe(2);
+    expect(rows.task_chunks).toBeLessThan(100);
+  });
+
+  it('does not walk over 10,000 jobs that came since it was planned for empty tables', async () => {
+    const { claimed, rows } = await claimAndCount(async (client) => {
+      await client.query(
+        `WITH job AS (
+           INSERT INTO job_statuses (id, account_id, created_by, type, total)
+           SELECT gen_random_uuid(), $1, $2, 'test.task', 10 FROM generate_series(1, 10000)
+           RETURNING id, account_id, type, priority
+         )
+         INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks)
+         SELECT id, account_id, type, priority, 0, 10, '[1,2,3,4,5,6,7,8,9,10]' FROM job`,
+        [engine.accountId, engine.userId],
+      );
+    });
+    expect(claimed).toBe(10);
+    // Each of 64 candidates with its job, and those that are taken.
+    expect(rows.task_chunks).toBeLessThan(200);
+    expect(rows.job_statuses).toBeLessThan(200);
+  });
+
+  type RowsRead = Record<'task_chunks' | 'job_statuses', number>;
+
+  /** Claims on a session that has planned its claim before `meanwhile`. @returns the chunks, and the rows that were read for them */
+  async function claimAndCount(meanwhile: (client: pg.PoolClient) => Promise<void>) {
+    const { text, values } = claimSql({
       worker: 'test',
       types: [
         { type: 'test.task', taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit: null },
       ],
       ...{ places: 100, lanes: 4, chunks: 16, leaseMs: LEASE_MS, accountLimit: null },
     });
-    const claimed = await client.query({ text: claim.text, values: claim.values });
-    const { rows } = await client.query<{ rows: number }>(
-      `SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS rows FROM pg_stat_xact_user_tables
-        WHERE relname = 'task_chunks'`,
-    );
-    await client.query('ROLLBACK');
-    client.release();
-    expect(claimed.rowCount).toBe(2);
-    expect(rows[0]!.rows).toBeLessThan(100);
-  });
+    const client = await engine.sql.connect();
+    const rowsRead = async () => {
+      const { rows } = await client.query<{ relname: keyof RowsRead; rows: number }>(
+        `SELECT relname, (seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS rows FROM pg_stat_xact_user_tables`,
+      );
+      return Object.fromEntries(rows.map((row) => [row.relname, row.rows])) as RowsRead;
+    };
+    await client.query('BEGIN');
+    try {
+      for (let n = 0; n < 6; n += 1) {
+        await client.query('SAVEPOINT before');
+        await client.query({ name: 'claim', text, values });
+        await client.query('ROLLBACK TO before');
+      }
+      await meanwhile(client);
+      const before = await rowsRead();
+      const { rowCount } = await client.query({ name: 'claim', text, values });
+      const after = await rowsRead();
+      const rows = {
+        task_chunks: after.task_chunks - before.task_chunks,
+        job_statuses: after.job_statuses - before.job_statuses,
+      };
+      return { claimed: rowCount, rows };
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  }
 });
