@@ -132,7 +132,6 @@ CREATE INDEX job_statuses_cut_short ON public.job_statuses USING btree (finished
 CREATE INDEX job_statuses_deadlines ON public.job_statuses USING btree (deadline) WHERE ((status = 'working'::text) AND (deadline IS NOT NULL));
 CREATE INDEX job_statuses_ended ON public.job_statuses USING btree (finished_at) WHERE (finished_at IS NOT NULL);
 CREATE UNIQUE INDEX job_statuses_retry_of_key ON public.job_statuses USING btree (retry_of);
-CREATE INDEX job_statuses_working ON public.job_statuses USING btree (id) WHERE (status = 'working'::text);
 CREATE INDEX job_statuses_working_of_account ON public.job_statuses USING btree (account_id, id) WHERE (status = 'working'::text);
 CREATE TRIGGER a_callback_goes_with_its_job AFTER DELETE ON job_statuses FOR EACH ROW EXECUTE FUNCTION delete_the_callback();
 CREATE TRIGGER an_ended_job_never_changes BEFORE UPDATE ON job_statuses FOR EACH ROW WHEN (old.status <> 'working'::text) EXECUTE FUNCTION refuse_to_change_an_ended_job();
@@ -145,6 +144,12 @@ CREATE TABLE job_uploads (
   created_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT job_uploads_pkey PRIMARY KEY (job_id)
 );
+
+CREATE TABLE rooms (
+  account_id integer NOT NULL,
+  working_at_most integer NOT NULL,
+  CONSTRAINT rooms_pkey PRIMARY KEY (account_id)
+) WITH (fillfactor=50);
 
 CREATE TABLE sessions (
   hash bytea NOT NULL,
@@ -267,6 +272,49 @@ CREATE TABLE workers (
   seen_at timestamp(3) with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT workers_pkey PRIMARY KEY (name)
 );
+
+CREATE OR REPLACE FUNCTION public.advance_jobs(jobs uuid[], recorded integer[], failures integer[], began timestamp with time zone[], messages text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+  place tid;
+  places tid[] := '{}';
+  hit int;
+BEGIN
+  IF cardinality(jobs) = 1 THEN
+    SELECT j.ctid INTO place FROM job_statuses j WHERE j.id = jobs[1] AND j.status = 'working' FOR NO KEY UPDATE;
+    places := ARRAY[place];
+  ELSE
+    FOR n IN 1 .. cardinality(jobs) LOOP
+      SELECT j.ctid INTO place FROM job_statuses j WHERE j.id = jobs[n] AND j.status = 'working' FOR NO KEY UPDATE SKIP LOCKED;
+      places := places || place;
+    END LOOP;
+  END IF;
+  UPDATE job_statuses j
+     SET progress = j.progress + recorded[n],
+         failed = j.failed + failures[n],
+         started_at = coalesce(j.started_at, began[n]),
+         version = j.version + 1,
+         status = CASE WHEN j.failed + failures[n] > j.max_failures THEN 'failed'
+                       WHEN j.progress + recorded[n] = j.total THEN 'completed' ELSE 'working' END,
+         finished_at = CASE WHEN j.failed + failures[n] > j.max_failures OR j.progress + recorded[n] = j.total
+                            THEN clock_timestamp() END,
+         message = CASE WHEN j.failed + failures[n] > j.max_failures
+                          THEN end_message('Failed') || ': more than ' || j.max_failures || ' tasks failed'
+                        WHEN j.progress + recorded[n] = j.total THEN end_message('Completed')
+                        ELSE coalesce(messages[n], j.message) END
+    FROM generate_subscripts(places, 1) AS n
+   WHERE j.ctid = places[n];
+  GET DIAGNOSTICS hit = ROW_COUNT;
+  RETURN hit;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.claim_chunks(types text[], lanes boolean[], wholes boolean[], tasks_places double precision[], tasks_at_once integer[], type_limits integer[], account_limit integer, places_free double precision, lanes_free integer, chunks_max integer, lease_ms integer, worker_name text)
  RETURNS TABLE(candidates integer, suspects boolean, chunk task_chunks, max_attempts smallint, task_timeout_seconds integer, started_at timestamp with time zone, ordered boolean)
@@ -405,6 +453,11 @@ BEGIN
   RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.end_message(word text)
+ RETURNS text
+ LANGUAGE sql
+RETURN ((word || ' at '::text) || to_char((clock_timestamp() AT TIME ZONE 'UTC'::text), 'Dy Mon DD HH24:MI:SS "+0000" YYYY'::text));
+
 CREATE OR REPLACE FUNCTION public.end_the_sessions()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -412,6 +465,45 @@ AS $function$
 BEGIN
   DELETE FROM sessions WHERE user_id = NEW.id;
   RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.finish_chunks(jobs uuid[], messages text[], chunk_jobs integer[], chunk_ids bigint[], lease_ids uuid[], result_jobs integer[], positions integer[], results json, failures json, attempts_had smallint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+  leased timestamptz;
+  began timestamptz[] := array_fill(NULL::timestamptz, ARRAY[cardinality(jobs)]);
+  counts int[];
+  failed_counts int[];
+BEGIN
+  FOR n IN 1 .. cardinality(chunk_ids) LOOP
+    DELETE FROM task_chunks c
+     WHERE c.job_id = jobs[chunk_jobs[n]] AND c.id = chunk_ids[n] AND c.lease_id = lease_ids[n] RETURNING c.leased_at INTO leased;
+    PERFORM require_lease(FOUND);
+    began[chunk_jobs[n]] := least(began[chunk_jobs[n]], leased);
+  END LOOP;
+  WITH recorded AS (
+    INSERT INTO job_results (job_id, index, success, result, attempts, error, task)
+    SELECT jobs[coalesce(result_jobs[n], 1)], positions[n], true, result, attempts_had, NULL, NULL
+      FROM json_array_elements(results) WITH ORDINALITY AS e (result, n)
+    UNION ALL
+    SELECT jobs[n], (f ->> 'position')::int, false, f -> 'result', attempts_had, f ->> 'error', f -> 'task'
+      FROM json_array_elements(failures) WITH ORDINALITY AS e (of_job, n), json_array_elements(of_job) AS f
+    RETURNING job_id, success
+  ), counted AS (
+    SELECT job_id, count(*) AS n, count(*) FILTER (WHERE NOT success) AS failed FROM recorded GROUP BY job_id
+  )
+  SELECT array_agg(coalesce(counted.n, 0) ORDER BY job.n), array_agg(coalesce(counted.failed, 0) ORDER BY job.n)
+    INTO counts, failed_counts
+    FROM unnest(jobs) WITH ORDINALITY AS job (id, n) LEFT JOIN counted ON counted.job_id = job.id;
+  PERFORM require_lease(advance_jobs(jobs, counts, failed_counts, began, messages) = cardinality(jobs));
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.make_the_callback_due()
@@ -472,11 +564,30 @@ BEGIN
   RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.take_room(account integer, at_most integer, asked integer)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  working uuid[];
+BEGIN
+  PERFORM pg_advisory_xact_lock(7411, account);
+  UPDATE rooms SET working_at_most = working_at_most + asked WHERE account_id = account AND working_at_most <= at_most - asked;
+  IF FOUND THEN
+    RETURN '{}';
+  END IF;
+  working := ARRAY(SELECT id FROM job_statuses WHERE account_id = account AND status = 'working' ORDER BY id LIMIT at_most);
+  INSERT INTO rooms VALUES (account, cardinality(working) + asked)
+  ON CONFLICT (account_id) DO UPDATE SET working_at_most = excluded.working_at_most;
+  RETURN working;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.working_jobs(account integer, at_most integer)
  RETURNS uuid[]
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM pg_advisory_xact_lock(7411, account);
+  DELETE FROM rooms WHERE account_id = account;
   RETURN ARRAY(SELECT id FROM job_statuses WHERE account_id = account AND status = 'working' ORDER BY id LIMIT at_most);
 END $function$;

@@ -131,7 +131,7 @@ export class JobControlStore {
     const newId = newJobId();
     const [row] = await this.prisma.$queryRaw<{ total: number; made: string | null; working: string[] }[]>`
       WITH room AS MATERIALIZED (
-        SELECT working_jobs(${job.accountId}::int, ${maxWorkingJobs}::int) AS working
+        SELECT take_room(${job.accountId}::int, ${maxWorkingJobs}::int, 1) AS working
       ), task AS MATERIALIZED (
         SELECT task, row_number() OVER (ORDER BY position) - 1 AS n,
                sum(octet_length(task::text)) OVER (ORDER BY position) / ${MAX_CHUNK_BYTES} AS part

@@ -152,7 +152,7 @@ export class JobStore {
       null,
       Prisma.sql`
       WITH room AS MATERIALIZED (
-        SELECT working_jobs(${accountId}::int, ${max}::int) AS working
+        SELECT take_room(${accountId}::int, ${max}::int, ${jobs.length}::int) AS working
       ), given (n, ${JOB_COLUMNS}) AS (
         VALUES ${Prisma.join(rows)}
       ), job AS (

@@ -31,3 +31,11 @@ function isDeeperThan(text: string, limit: number): boolean {
   }
   return false;
 }
+
+/** Arrays as JSON text, as one. */
+export const joinArrays = (arrays: readonly string[]): string => {
+  const [only] = arrays;
+  if (only !== undefined && arrays.length === 1) return only;
+  const items = arrays.map((array) => array.slice(1, -1));
+  return `[${items.filter((some) => some !== '').join(',')}]`;
+};

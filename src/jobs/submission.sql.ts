@@ -61,7 +61,7 @@ export function newJobSql(job: NewJob, provided = Prisma.sql`true`): Prisma.Sql 
     key && Prisma.sql`account_id = ${job.accountId} AND key = ${key.key} AND owner = ${key.owner}::uuid`;
   return Prisma.sql`
     room AS MATERIALIZED (
-      SELECT working_jobs(${job.accountId}::int, ${job.maxWorkingJobs}::int) AS working
+      SELECT take_room(${job.accountId}::int, ${job.maxWorkingJobs}::int, 1) AS working
     ), ${
       held
         ? Prisma.sql`held_key AS MATERIALIZED (

@@ -99,13 +99,19 @@ export class ChunkStore {
     return row?.kept ?? null;
   }
 
-  /** Several chunks of one job that end in one commit; each alone where that is refused, to find out whose lease is lost. */
+  /** Several chunks that end in one commit, those of a job together. */
   async #finishAll(ends: readonly ChunkEnd[]): Promise<void> {
-    const refs = ends.map(({ ref }) => ref);
-    await this.prisma.rows(
-      'finish_all',
-      finishAllSql(refs, mergeResults(ends.map(({ recorded }) => recorded))),
-    );
+    const ofJob = new Map<string, ChunkEnd[]>();
+    for (const end of ends) {
+      const others = ofJob.get(end.ref.jobId);
+      if (others) others.push(end);
+      else ofJob.set(end.ref.jobId, [end]);
+    }
+    const jobs = [...ofJob.values()].map((some) => ({
+      refs: some.map(({ ref }) => ref),
+      recorded: mergeResults(some.map(({ recorded }) => recorded)),
+    }));
+    await this.prisma.rows('finish_all', finishAllSql(jobs));
   }
 
   async #finishAlone({ ref, recorded }: ChunkEnd): Promise<void> {

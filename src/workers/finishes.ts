@@ -20,47 +20,98 @@ interface Waiting extends ChunkEnd {
 }
 
 interface Queue {
+  readonly jobId: string;
   running: number;
   readonly waiting: Waiting[];
 }
 
 /** Statements of one job at once: while one waits for the disk at the job's row, the next one inserts. */
-const AT_ONCE = 2;
+const OF_JOB = 2;
+/**
+ * Statements at once in which jobs come together that have none under way; the second begins when it is worth it, or the first one
+ * takes its time: it may wait for a row that somebody holds.
+ */
+const TOGETHER = 2;
+const WORTH_IT = 8;
+const PATIENCE_MS = 5;
 /** Chunks, and characters of their results, in one statement at most. */
 const CHUNKS_MAX = 32;
 const CHARACTERS_MAX = 1024 * 1024;
 
 /**
  * Ends chunks. All of one job meet at its row, which a commit holds until it is on disk: so those that come while the job has
- * two statements under way end in one, the next. Chunks of ten tasks, as those of a small job, are then as cheap as large ones.
+ * two statements under way end in one, the next. And what small jobs cost is their commits: so jobs of which a chunk ends while two
+ * statements are under way end theirs in one, the next. Chunks of ten tasks are then as cheap as large ones.
+ *
+ * A job that has a statement under way is in none with other jobs: such a one waits for no job's row.
  */
 export class Finishes {
   readonly #queues = new Map<string, Queue>();
+  /** Those that have something waiting and nothing under way, in their order. */
+  readonly #idle = new Set<Queue>();
+  #together = 0;
+  #patience: NodeJS.Timeout | null = null;
 
   constructor(private readonly statements: FinishStatements) {}
 
   /** @throws LeaseLost and nothing has changed */
   add(end: ChunkEnd): Promise<void> {
     const { jobId } = end.ref;
-    const queue = this.#queues.get(jobId) ?? { running: 0, waiting: [] };
+    const queue = this.#queues.get(jobId) ?? { jobId, running: 0, waiting: [] };
     this.#queues.set(jobId, queue);
     return new Promise((resolve, reject) => {
       queue.waiting.push({ ...end, resolve, reject });
-      if (queue.running < AT_ONCE) this.#next(jobId, queue);
+      this.#next(queue);
+      this.#nextTogether();
     });
   }
 
-  #next(jobId: string, queue: Queue): void {
-    const ends = takeSome(queue.waiting);
-    if (ends.length === 0) {
-      if (queue.running === 0) this.#queues.delete(jobId);
-      return;
+  /** What has ended of one job that has a statement under way already, or joins the others. */
+  #next(queue: Queue): void {
+    if (queue.waiting.length === 0) {
+      if (queue.running === 0) this.#queues.delete(queue.jobId);
+    } else if (queue.running === 0) this.#idle.add(queue);
+    else if (queue.running < OF_JOB) this.#begin([queue], takeSome([queue]));
+  }
+
+  #nextTogether(isPatient = true): void {
+    while (this.#together < TOGETHER && this.#idle.size > 0) {
+      if (isPatient && this.#together > 0 && this.#idle.size < WORTH_IT) {
+        this.#patience ??= setTimeout(() => {
+          this.#patience = null;
+          this.#nextTogether(false);
+        }, PATIENCE_MS);
+        return;
+      }
+      const queues = [...this.#idle];
+      const ends = takeSome(queues);
+      const jobs = new Set(ends.map(({ ref }) => ref.jobId));
+      this.#together += 1;
+      this.#begin(
+        queues.filter(({ jobId }) => jobs.has(jobId)),
+        ends,
+        () => (this.#together -= 1),
+      );
     }
-    queue.running += 1;
+  }
+
+  #begin(queues: readonly Queue[], ends: readonly Waiting[], over?: () => void): void {
+    // Behind a statement of several jobs, which waits for no row, none of theirs may come to be ahead of it.
+    const places = queues.length > 1 ? OF_JOB : 1;
+    for (const queue of queues) {
+      queue.running += places;
+      this.#idle.delete(queue);
+    }
     void this.#send(ends).finally(() => {
-      queue.running -= 1;
-      this.#next(jobId, queue);
+      over?.();
+      for (const queue of queues) {
+        queue.running -= places;
+        this.#next(queue);
+      }
+      this.#nextTogether();
     });
+    // What is left of a job may go at once, behind this.
+    for (const queue of queues) this.#next(queue);
   }
 
   /** Never fails: each end hears for itself. */
@@ -84,16 +135,20 @@ export class Finishes {
   }
 }
 
-/** Takes out what may go in one statement: tasks with as many attempts. */
-function takeSome(waiting: Waiting[]): Waiting[] {
-  const attempts = waiting[0]?.recorded.attempts;
-  let taken = 0;
+/** Takes out what may go in one statement, the first of all among it: tasks with as many attempts. */
+function takeSome(queues: readonly Queue[]): Waiting[] {
+  const some: Waiting[] = [];
   let characters = 0;
-  for (const { recorded } of waiting) {
-    characters += recorded.results.length + recorded.failures.length;
-    const isOver = taken > 0 && (taken === CHUNKS_MAX || characters > CHARACTERS_MAX);
-    if (isOver || recorded.attempts !== attempts) break;
-    taken += 1;
+  for (const { waiting } of queues) {
+    let taken = 0;
+    for (const { recorded } of waiting) {
+      if (recorded.attempts !== (some[0] ?? waiting[0])?.recorded.attempts) break;
+      characters += recorded.results.length + recorded.failures.length;
+      const isOver = some.length + taken === CHUNKS_MAX || characters > CHARACTERS_MAX;
+      if (isOver && some.length + taken > 0) return [...some, ...waiting.splice(0, taken)];
+      taken += 1;
+    }
+    some.push(...waiting.splice(0, taken));
   }
-  return waiting.splice(0, taken);
+  return some;
 }

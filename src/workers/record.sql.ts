@@ -1,5 +1,5 @@
 import { Prisma } from '../database/generated/client.js';
-import { endMessage } from '../jobs/end-message.sql.js';
+import { joinArrays } from '../jobs/json-text.js';
 import type { Suspicion } from './suspicion.js';
 
 /**
@@ -61,17 +61,16 @@ export interface Successor extends Suspicion {
  */
 export type Novelty = 'all-new' | 'some-new' | 'unheard';
 
-/** Inserts the results, if every lease is held. The first result of a position stands. */
+/** Inserts the results, if the lease is held. The first result of a position stands. */
 const insertResults = (
-  leases: number,
-  { jobId }: Pick<LeaseRef, 'jobId'>,
+  { jobId }: LeaseRef,
   recorded: RecordedResults,
   novelty: Novelty,
 ): Prisma.Sql => Prisma.sql`
   INSERT INTO job_results (job_id, index, success, result, attempts, error, task)
   SELECT ${jobId}::uuid, done.position, done.error IS NULL, done.result, ${recorded.attempts}::smallint,
          done.error, done.task
-    FROM (SELECT FROM lease HAVING count(*) = ${leases}) AS held CROSS JOIN (
+    FROM lease CROSS JOIN (
       SELECT (${arrayText(recorded.positions)}::int[])[n] AS position, result, NULL::text AS error, NULL::json AS task
         FROM json_array_elements(${recorded.results}::json) WITH ORDINALITY AS e (result, n)
       UNION ALL
@@ -86,34 +85,14 @@ const arrayText = (numbers: readonly (number | bigint)[]): string => `{${numbers
 
 const COUNTED = Prisma.sql`SELECT count(*)::int AS n, count(*) FILTER (WHERE NOT success)::int AS failed FROM recorded`;
 
-/**
- * Adds what was counted to the job, and ends it when that was the last of it, or one failure too many: that beats the
- * completion, also at the last task.
- */
-const advanceJob = (
-  leases: number,
-  { jobId }: Pick<LeaseRef, 'jobId'>,
-  recorded: RecordedResults,
-): Prisma.Sql => Prisma.sql`
-  UPDATE job_statuses j
-     SET progress = j.progress + counted.n,
-         failed = j.failed + counted.failed,
-         started_at = coalesce(j.started_at, held.leased_at),
-         version = j.version + 1,
-         status = CASE WHEN j.failed + counted.failed > j.max_failures THEN 'failed'
-                       WHEN j.progress + counted.n = j.total THEN 'completed' ELSE 'working' END,
-         finished_at = CASE WHEN j.failed + counted.failed > j.max_failures OR j.progress + counted.n = j.total
-                            THEN clock_timestamp() END,
-         message = CASE WHEN j.failed + counted.failed > j.max_failures
-                          THEN ${endMessage('Failed')} || ': more than ' || j.max_failures || ' tasks failed'
-                        WHEN j.progress + counted.n = j.total THEN ${endMessage('Completed')}
-                        ELSE coalesce(${recorded.message}, j.message) END
-    FROM counted, (SELECT min(leased_at) AS leased_at FROM lease HAVING count(*) = ${leases}) AS held
-   WHERE j.id = ${jobId}::uuid AND j.status = 'working'
-  RETURNING j.status`;
+/** Adds what was counted to the job, if the lease is held: `hit` jobs. It reads from the INSERT, and so its row is locked last. */
+const advanceJob = ({ jobId }: LeaseRef, recorded: RecordedResults): Prisma.Sql => Prisma.sql`
+  SELECT advance_jobs(ARRAY[${jobId}::uuid], ARRAY[counted.n], ARRAY[counted.failed], ARRAY[lease.leased_at],
+                      ARRAY[${recorded.message}::text]) AS hit
+    FROM counted, lease`;
 
-const fence = (leases: number, recorded: RecordedResults, novelty: Novelty): Prisma.Sql => Prisma.sql`
-  require_lease((SELECT count(*) FROM lease) = ${leases} AND (SELECT count(*) FROM job) = 1
+const fence = (recorded: RecordedResults, novelty: Novelty): Prisma.Sql => Prisma.sql`
+  require_lease((SELECT hit FROM job) = 1
     ${novelty === 'all-new' ? Prisma.sql`AND (SELECT n FROM counted) = ${recorded.count}` : Prisma.empty})::text AS held`;
 
 /** Adds results and extends the lease; the chunk stays. */
@@ -126,7 +105,7 @@ export const flushSql = (
   WITH lease AS (
     SELECT leased_at FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid FOR UPDATE
-  ), recorded AS (${insertResults(1, ref, recorded, novelty)}
+  ), recorded AS (${insertResults(ref, recorded, novelty)}
   ), counted AS (${COUNTED}
   ), chunk AS (
     UPDATE task_chunks c
@@ -135,9 +114,9 @@ export const flushSql = (
            lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
       FROM counted
      WHERE c.job_id = ${ref.jobId}::uuid AND c.id = ${ref.chunkId} AND c.lease_id = ${ref.leaseId}::uuid
-  ), job AS (${advanceJob(1, ref, recorded)}
+  ), job AS (${advanceJob(ref, recorded)}
   )
-  SELECT ${fence(1, recorded, novelty)}`;
+  SELECT ${fence(recorded, novelty)}`;
 
 /**
  * Records the last results of the chunk, removes it, and puts what is still to be done into its successors: retries, and
@@ -154,32 +133,39 @@ export const finishSql = (
     DELETE FROM task_chunks
      WHERE job_id = ${ref.jobId}::uuid AND id = ${ref.chunkId} AND lease_id = ${ref.leaseId}::uuid
     RETURNING leased_at, lease_id, lease_expires_at, worker, slots, alone, survived, account_id, type, priority
-  ), recorded AS (${insertResults(1, ref, recorded, novelty)}
+  ), recorded AS (${insertResults(ref, recorded, novelty)}
   ), counted AS (${COUNTED}
   ), successors AS (${insertSuccessors(ref, successors)}
-  ), job AS (${advanceJob(1, ref, recorded)}
+  ), job AS (${advanceJob(ref, recorded)}
   )
-  SELECT ${fence(1, recorded, novelty)}, (SELECT max(id) FROM successors WHERE state = 'leased') AS kept`;
+  SELECT ${fence(recorded, novelty)}, (SELECT max(id) FROM successors WHERE state = 'leased') AS kept`;
+
+/** Chunks of one job of which nothing is left, and their last results. */
+export interface JobEnds {
+  readonly refs: readonly LeaseRef[];
+  readonly recorded: RecordedResults;
+}
 
 /**
- * Records the last results of several chunks of one job, of which nothing is left: one commit, and one turn at the job's row.
- * When one of the leases is lost, nothing of any of them stands.
+ * Records the last results of several chunks, of which nothing is left, and removes them: one commit, and one turn at each job's row.
+ * When one of the leases is lost, or one of several jobs has its row locked, nothing of any of them stands.
+ * @param jobs whose tasks have had as many attempts
  */
-export const finishAllSql = (refs: readonly LeaseRef[], recorded: RecordedResults): Prisma.Sql => {
-  const [{ jobId }] = refs as [LeaseRef];
-  const leases = refs.length;
+export const finishAllSql = (jobs: readonly JobEnds[]): Prisma.Sql => {
+  const refs = jobs.flatMap((job) => job.refs);
+  const recorded = jobs.map((job) => job.recorded);
+  /** For each of the things of a job, which job it is, from 1. */
+  const owners = (things: (job: JobEnds) => readonly unknown[]) =>
+    arrayText(jobs.flatMap((job, n) => things(job).map(() => n + 1)));
   return Prisma.sql`
-  WITH lease AS (
-    DELETE FROM task_chunks c
-     USING unnest(${arrayText(refs.map((ref) => ref.chunkId))}::bigint[], ${refs.map((ref) => ref.leaseId)}::uuid[])
-             AS held (id, lease_id)
-     WHERE c.job_id = ${jobId}::uuid AND c.id = held.id AND c.lease_id = held.lease_id
-    RETURNING c.leased_at
-  ), recorded AS (${insertResults(leases, { jobId }, recorded, 'unheard')}
-  ), counted AS (${COUNTED}
-  ), job AS (${advanceJob(leases, { jobId }, recorded)}
-  )
-  SELECT ${fence(leases, recorded, 'unheard')}`;
+    SELECT finish_chunks(
+      ${jobs.map((job) => job.refs[0]?.jobId)}::uuid[], ${recorded.map(({ message }) => message)}::text[],
+      ${owners((job) => job.refs)}::int[], ${arrayText(refs.map((ref) => ref.chunkId))}::bigint[],
+      ${refs.map((ref) => ref.leaseId)}::uuid[],
+      ${jobs.length === 1 ? null : owners((job) => job.recorded.positions)}::int[],
+      ${arrayText(recorded.flatMap(({ positions }) => positions))}::int[],
+      ${joinArrays(recorded.map(({ results }) => results))}::json,
+      ${`[${recorded.map(({ failures }) => failures).join(',')}]`}::json, ${recorded[0]?.attempts}::smallint)::text`;
 };
 
 const insertSuccessors = (ref: LeaseRef, successors: readonly Successor[]): Prisma.Sql => Prisma.sql`

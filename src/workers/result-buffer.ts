@@ -1,3 +1,4 @@
+import { joinArrays } from '../jobs/json-text.js';
 import type { FailureRecord } from './outcome.js';
 import type { RecordedResults } from './record.sql.js';
 
@@ -65,16 +66,9 @@ export function mergeResults(parts: readonly RecordedResults[]): RecordedResults
   return {
     count: parts.reduce((sum, { count }) => sum + count, 0),
     positions: parts.flatMap(({ positions }) => positions),
-    results: joined(parts.map(({ results }) => results)),
-    failures: joined(parts.map(({ failures }) => failures)),
+    results: joinArrays(parts.map(({ results }) => results)),
+    failures: joinArrays(parts.map(({ failures }) => failures)),
     attempts: first.attempts,
     message: parts.reduce<string | null>((said, { message }) => message ?? said, null),
   };
 }
-
-/** Arrays as JSON text, as one. */
-const joined = (arrays: readonly string[]): string =>
-  `[${arrays
-    .map((array) => array.slice(1, -1))
-    .filter((items) => items !== '')
-    .join(',')}]`;

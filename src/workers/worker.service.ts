@@ -31,14 +31,14 @@ const UNTOLD_POLL_MS = 250;
  * Claims of one process lie so far apart, at least. Of 2,000 small jobs that come at once each claim then takes several: one that
  * follows at once finds the few that have come meanwhile, and takes as much of a processor.
  */
-const CLAIM_EVERY_MS = 5;
+const CLAIM_EVERY_MS = 10;
 const CONTENDED_PAUSE_MS = 20;
 /** A contended claim is tried again at once so often; then what it saw is not to be had. */
 const CONTENDED_TRIES = 5;
 const AWAY_PAUSE_MS = 500;
 const TICK_MS = 250;
 /** Chunks in one claim, and held at once where there are fewer places, at most. */
-const CLAIM_CHUNKS = 16;
+const CLAIM_CHUNKS = 32;
 const HELD_CHUNKS = 32;
 
 type WorkerConfig = Pick<

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Finishes, type ChunkEnd } from '../../src/workers/finishes.js';
 import { mergeResults } from '../../src/workers/result-buffer.js';
+import { waitFor } from '../support/wait-for.js';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -11,10 +12,15 @@ const end = (chunkId: number, attempts = 1, jobId = 'a', results = '["x"]'): Chu
 
 /** Statements whose end the test decides; it notes what each ends. */
 function database() {
-  const sent: { ids: number[]; done: () => void; fail: (error: unknown) => void }[] = [];
+  const sent: { ids: number[]; jobs: string[]; done: () => void; fail: (error: unknown) => void }[] = [];
   const send = (ends: readonly ChunkEnd[]) =>
     new Promise<void>((done, fail) =>
-      sent.push({ ids: ends.map(({ ref }) => Number(ref.chunkId)), done, fail }),
+      sent.push({
+        ids: ends.map(({ ref }) => Number(ref.chunkId)),
+        jobs: ends.map(({ ref }) => ref.jobId),
+        done,
+        fail,
+      }),
     );
   return { sent, finishes: new Finishes({ all: send, alone: (one) => send([one]) }) };
 }
@@ -34,13 +40,6 @@ describe('chunks of one job that end', () => {
     sent[1]!.done();
     sent[2]!.done();
     await Promise.all(all);
-  });
-
-  it('share none with those of another job', async () => {
-    const { sent, finishes } = database();
-    for (const job of ['a', 'b', 'a', 'b', 'a', 'b']) void finishes.add(end(1, 1, job));
-    await turn();
-    expect(sent).toHaveLength(4);
   });
 
   it('share none with those whose tasks have had more attempts, nor more than a mebibyte', async () => {
@@ -80,6 +79,59 @@ describe('chunks of one job that end', () => {
     sent[2]!.fail(new Error('Connection terminated'));
     expect((await heard).map(({ status }) => status)).toEqual(Array(4).fill('rejected'));
     expect(sent).toHaveLength(3);
+  });
+});
+
+describe('chunks of several jobs that end', () => {
+  const endOf = (jobId: string, chunkId = 1) => end(chunkId, 1, jobId);
+  /** Adds one of each job; nobody waits for what the test leaves unanswered. */
+  const addAll = (finishes: Finishes, jobs: readonly string[]) => {
+    for (const job of jobs) finishes.add(endOf(job)).catch(() => undefined);
+  };
+
+  it('while another statement is under way are the next one, in their order', async () => {
+    const { sent, finishes } = database();
+    addAll(finishes, ['a', 'b', 'c', 'd']);
+    expect(sent.map(({ jobs }) => jobs)).toEqual([['a']]);
+    sent[0]!.done();
+    await turn();
+    expect(sent.map(({ jobs }) => jobs)).toEqual([['a'], ['b', 'c', 'd']]);
+  });
+
+  it('are a second statement at once as soon as there are eight of them, and never a third', async () => {
+    const { sent, finishes } = database();
+    const jobs = Array.from({ length: 8 }, (_, n) => `job ${n}`);
+    addAll(finishes, ['a', ...jobs]);
+    addAll(finishes, ['y', 'z']);
+    await turn();
+    expect(sent.map((one) => one.jobs)).toEqual([['a'], jobs]);
+    sent[1]!.done();
+    await waitFor(() => sent.length === 3, { what: 'the third' });
+    expect(sent[2]!.jobs).toEqual(['y', 'z']);
+  });
+
+  it('do not wait for a statement that takes its time: it may be waiting for a row', async () => {
+    const { sent, finishes } = database();
+    addAll(finishes, ['a', 'b']);
+    expect(sent).toHaveLength(1);
+    await waitFor(() => sent.length === 2, { what: 'the second' });
+    expect(sent[1]!.jobs).toEqual(['b']);
+  });
+
+  it('do not share one with a job that has a statement under way, nor come to be ahead of one', async () => {
+    const { sent, finishes } = database();
+    addAll(finishes, ['a', 'b', 'c']);
+    void finishes.add(endOf('a', 2));
+    expect(sent.map(({ jobs }) => jobs)).toEqual([['a'], ['a']]);
+    sent[0]!.done();
+    await turn();
+    expect(sent.map(({ jobs }) => jobs)).toEqual([['a'], ['a'], ['b', 'c']]);
+    void finishes.add(endOf('b', 2));
+    await turn();
+    expect(sent).toHaveLength(3);
+    sent[2]!.done();
+    await turn();
+    expect(sent.slice(3).map(({ jobs, ids }) => [jobs, ids])).toEqual([[['b'], [2]]]);
   });
 });
 

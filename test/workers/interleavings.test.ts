@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { LeaseLost } from '../../src/errors.js';
 import { succeeded } from '../../src/jobs/task-handler.js';
 import { claimSql } from '../../src/workers/claim.sql.js';
+import type { Lease } from '../../src/workers/lease.sql.js';
 import { TestApp, type TestHandler } from '../support/app.js';
 import { LEASE_MS, positionsOf, recorded, TestEngine } from '../support/engine.js';
 import { single } from '../support/handlers.js';
@@ -79,6 +80,107 @@ describe('two workers', () => {
     ]);
     for (const job of jobs)
       expect(await engine.counts(job)).toMatchObject({ status: 'completed', progress: 200, results: 200 });
+  });
+});
+
+describe('the ends of several jobs in one commit', () => {
+  /** Ends the only chunk of each of these jobs; all but the first, which goes at once, come together. */
+  async function endTogether(jobs: readonly string[], leases: readonly Lease[]) {
+    const ends = jobs.map((job) => {
+      const lease = leases.find(({ jobId }) => jobId === job)!;
+      return engine.chunks.finish(lease, recorded(positionsOf(lease)), []).catch((error: unknown) => error);
+    });
+    return Promise.all(ends);
+  }
+
+  async function six() {
+    const jobs: string[] = [];
+    for (let n = 0; n < 6; n += 1) jobs.push(await engine.submit(3 + n));
+    return { jobs, leases: await engine.claim({ places: 100 }) };
+  }
+
+  const transactions = async (jobs: readonly string[]) => {
+    const { rows } = await engine.sql.query<{ xmin: string }>(
+      'SELECT DISTINCT xmin::text FROM job_statuses WHERE id = ANY($1)',
+      [jobs],
+    );
+    return rows.length;
+  };
+
+  it('are the results and the end of each, and none of another', async () => {
+    const { jobs, leases } = await six();
+    expect(await endTogether(jobs, leases)).toEqual(Array(6).fill(null));
+    expect(await transactions(jobs)).toBe(2);
+    for (const [n, job] of jobs.entries())
+      expect(await engine.counts(job)).toMatchObject({
+        status: 'completed',
+        ...{ total: 3 + n, progress: 3 + n, failed: 0, results: 3 + n, failedResults: 0 },
+      });
+  });
+
+  it('where one was killed, are those of all others, and it says so', async () => {
+    const { jobs, leases } = await six();
+    await engine.control.kill(jobs[3]!);
+    const said = await endTogether(jobs, leases);
+    expect(said[3]).toBeInstanceOf(LeaseLost);
+    expect(said.filter((one) => one !== null)).toHaveLength(1);
+    for (const [n, job] of jobs.entries())
+      expect(await engine.counts(job)).toMatchObject(
+        n === 3
+          ? { status: 'killed', progress: 0, results: 0 }
+          : { status: 'completed', progress: 3 + n, results: 3 + n },
+      );
+  });
+
+  it('where the lease of one was stolen, are those of all others, and nothing of it', async () => {
+    const { jobs, leases } = await six();
+    await engine.expire(leases.find(({ jobId }) => jobId === jobs[2])!);
+    const said = await endTogether(jobs, leases);
+    expect(said.map((one) => one instanceof LeaseLost)).toEqual(jobs.map((_, n) => n === 2));
+    expect(await engine.counts(jobs[2]!)).toMatchObject({ status: 'working', progress: 0, results: 0 });
+    expect(await engine.counts(jobs[5]!)).toMatchObject({ status: 'completed', results: 8 });
+  });
+
+  it('where somebody holds the row of one, do not wait for it', async () => {
+    const { jobs, leases } = await six();
+    const holder = await engine.sql.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM job_statuses WHERE id = $1 FOR UPDATE', [jobs[4]]);
+    const said = endTogether(jobs, leases);
+    await waitFor(
+      async () => {
+        const all = await Promise.all(jobs.map((job) => engine.counts(job)));
+        return all.filter(({ status }) => status === 'completed').length === 5;
+      },
+      { what: 'the others to end' },
+    );
+    expect(await engine.counts(jobs[4]!)).toMatchObject({ status: 'working', progress: 0, results: 0 });
+    await holder.query('COMMIT');
+    holder.release();
+    expect(await said).toEqual(Array(6).fill(null));
+    expect(await engine.counts(jobs[4]!)).toMatchObject({ status: 'completed', results: 7 });
+  });
+
+  it('where one has a failed task too many, end it as failed, and the others as they are', async () => {
+    const jobs = [
+      await engine.submit(2),
+      await engine.submit(2, { max_failures: 0 }),
+      await engine.submit(2, { max_failures: 1 }),
+    ];
+    const leases = await engine.claim({ places: 100 });
+    await Promise.all(
+      jobs.map((job) => {
+        const lease = leases.find(({ jobId }) => jobId === job)!;
+        return engine.chunks.finish(lease, recorded([0], [1]), []);
+      }),
+    );
+    expect(await transactions(jobs)).toBe(2);
+    const counts = await Promise.all(jobs.map((job) => engine.counts(job)));
+    expect(counts.map(({ status, failed }) => [status, failed])).toEqual([
+      ['completed', 1],
+      ['failed', 1],
+      ['completed', 1],
+    ]);
   });
 });
 
