@@ -50,7 +50,7 @@ export class Finishes {
   /** Those that have something waiting and nothing under way, in their order. */
   readonly #idle = new Set<Queue>();
   #together = 0;
-  #patience: NodeJS.Timeout | null = null;
+  #isPatient = false;
 
   constructor(private readonly statements: FinishStatements) {}
 
@@ -77,10 +77,7 @@ export class Finishes {
   #nextTogether(isPatient = true): void {
     while (this.#together < TOGETHER && this.#idle.size > 0) {
       if (isPatient && this.#together > 0 && this.#idle.size < WORTH_IT) {
-        this.#patience ??= setTimeout(() => {
-          this.#patience = null;
-          this.#nextTogether(false);
-        }, PATIENCE_MS);
+        this.#bePatient();
         return;
       }
       const queues = [...this.#idle];
@@ -93,6 +90,15 @@ export class Finishes {
         () => (this.#together -= 1),
       );
     }
+  }
+
+  #bePatient(): void {
+    if (this.#isPatient) return;
+    this.#isPatient = true;
+    setTimeout(() => {
+      this.#isPatient = false;
+      this.#nextTogether(false);
+    }, PATIENCE_MS);
   }
 
   #begin(queues: readonly Queue[], ends: readonly Waiting[], over?: () => void): void {
