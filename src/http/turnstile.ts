@@ -4,6 +4,7 @@ import type { Server } from 'node:net';
 const BEHIND_MS = 1_000;
 /** Whose turn has not come by then is refused. */
 const LATE_MS = 5_000;
+
 interface Waiting {
   readonly sinceMs: number;
   /** @param isLate its turn did not come in time */
