@@ -154,6 +154,33 @@ describeInBrowser('The dashboard, in a browser', () => {
     expect((await dashboard().app.get(`/api/v2/jobs/${retried}`, admin)).status).toBe(404);
   }, 120_000);
 
+  it('calls the rows what they are until those that failed are there', async () => {
+    const id = await dashboard().submit(admin, {
+      type: 'demo.fail',
+      name: 'Slowly told',
+      max_attempts: 1,
+      tasks: [{ times: 0 }, { times: 9, message: 'Mailbox full' }],
+    });
+    const page = await dashboard().pageOf(admin, `/jobs/${id}`);
+    await page.getByText('Completed', { exact: true }).waitFor();
+    await page.locator('tr.result').nth(1).waitFor();
+    const asked = page.waitForRequest(/results\.json\?.*success/);
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => (answer = resolve));
+    await page.route(/results\.json\?.*success/, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.getByRole('button', { name: 'Failed 1' }).click();
+    await asked;
+    await page.locator('table[aria-busy=true]').waitFor();
+    expect(await page.getByText('What went wrong').count()).toBe(0);
+    expect(await page.locator('tr.result').count()).toBe(2);
+    answer();
+    await page.getByText('What went wrong').waitFor();
+    expect(await page.locator('tr.result').count()).toBe(1);
+  }, 90_000);
+
   it('pages through results, and goes to any of them', async () => {
     const tasks = Array.from({ length: 1_000 }, (_, at) => ({ ms: 0, note: `n${at}` }));
     const id = await dashboard().submit(admin, { type: 'demo.sleep', name: 'Long', tasks });

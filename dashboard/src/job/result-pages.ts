@@ -20,6 +20,8 @@ export class ResultPages {
   readonly rows = signal<readonly TaskResult[]>([]);
   readonly meta = signal<PageMeta | null>(null);
   readonly onlyFailed = signal(false);
+  /** Whether the rows are only those that failed: what is asked for comes a moment later. */
+  readonly areFailed = signal(false);
   readonly error = signal<string | null>(null);
   readonly isLoading = signal(true);
   readonly #place = signal<Place>({});
@@ -92,6 +94,7 @@ export class ResultPages {
       if (asking.aborted) return;
       batch(() => {
         this.rows.value = items;
+        this.areFailed.value = onlyFailed;
         this.meta.value = meta;
         this.error.value = null;
       });

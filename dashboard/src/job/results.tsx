@@ -73,7 +73,7 @@ function ResultTable({ pages, job }: { pages: ResultPages; job: Job }) {
             <th scope="col" class="cell-number">
               Attempts
             </th>
-            <th scope="col">{pages.onlyFailed.value ? 'What went wrong' : 'Result'}</th>
+            <th scope="col">{pages.areFailed.value ? 'What went wrong' : 'Result'}</th>
             <th scope="col">
               <span class="visually-hidden">More</span>
             </th>
@@ -91,7 +91,7 @@ function ResultTable({ pages, job }: { pages: ResultPages; job: Job }) {
 
 function NoResults({ pages, job }: { pages: ResultPages; job: Job }) {
   const isLoading = pages.isLoading.value && pages.meta.value === null;
-  const text = pages.onlyFailed.value
+  const text = pages.areFailed.value
     ? 'No task has failed.'
     : job.status === 'working'
       ? 'Results appear here as tasks are processed.'
