@@ -1,7 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config/config.js';
-import { admit } from './authenticated.guard.js';
 import { CredentialsService } from './credentials.service.js';
 import type { Principal } from './principal.js';
 
@@ -17,8 +15,12 @@ export class RememberedCallers {
     this.#isCounted = config.MAX_REQUESTS_PER_SECOND > 0;
   }
 
-  /** @returns null: the guards must decide, since the header is not remembered, or requests are counted */
-  of(request: FastifyRequest): Principal | null {
-    return this.#isCounted ? null : admit(request, this.credentials);
+  /**
+   * @param authorization the header
+   * @returns null: the guards must decide, since there is none, it is not remembered, or requests are counted
+   */
+  of(authorization: string | undefined): Principal | null {
+    if (this.#isCounted || authorization === undefined) return null;
+    return this.credentials.remembered(authorization);
   }
 }

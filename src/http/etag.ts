@@ -28,6 +28,15 @@ export function isKnown(tag: string, header: string | undefined): boolean {
   return false;
 }
 
+/** Of the type of an answer's body. */
+export const JSON_UTF8 = 'application/json; charset=utf-8';
+
+/** A store may keep it, and must ask every time: that is what the tag is for. */
+const CACHE_CONTROL = 'private, no-cache';
+
+/** The headers of a tagged answer, names and values in turn. */
+export const tagHeaders = (etag: string): string[] => ['etag', etag, 'cache-control', CACHE_CONTROL];
+
 /**
  * Tags an answer, and leaves its body out when the client has it.
  * @param body null: the client is known to have it
@@ -39,12 +48,11 @@ export function tagged(
   etag: string,
   body: string | Buffer | null,
 ) {
-  // A store may keep it, and must ask every time: that is what the tag is for.
-  void reply.header('ETag', etag).header('Cache-Control', 'private, no-cache');
+  void reply.header('ETag', etag).header('Cache-Control', CACHE_CONTROL);
   if (body === null || isKnown(etag, request.headers['if-none-match'])) {
     void reply.status(304);
     return undefined;
   }
-  void reply.header('Content-Type', 'application/json; charset=utf-8');
+  void reply.header('Content-Type', JSON_UTF8);
   return body;
 }

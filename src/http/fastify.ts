@@ -1,7 +1,7 @@
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Config } from '../config/config.js';
 import { DomainError, notFound } from '../errors.js';
 import { Admission, type AdmissionLimits } from './admission.js';
@@ -11,6 +11,7 @@ import { parseJson } from './json-body.js';
 import { KnownPaths } from './known-paths.js';
 import { rememberBody } from './keyed-request.js';
 import { originForm } from './origin.js';
+import { QUICK_LANE, QuickLane } from './quick-lane.js';
 import { isStreamed, takeBodies } from './request-body.js';
 import { UnreadBodies } from './unread-bodies.js';
 
@@ -27,6 +28,9 @@ export function rewriteUrl(request: Pick<IncomingMessage, 'url'>): string {
   return base === undefined ? url : base + (query < 0 ? '' : url.slice(query));
 }
 
+/** So long a connection waits for its next request. */
+const KEEP_ALIVE_MS = 72_000;
+
 const TIMES = { idleMs: 60_000, bodyMs: 120_000, lingerMs: 5_000 };
 
 type Limits = AdmissionLimits & Pick<Config, 'MAX_BODY_BYTES' | 'MAX_UPLOAD_BYTES' | 'DRAIN_SECONDS'>;
@@ -35,16 +39,21 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
   const { lingerMs, ...limits } = { ...TIMES, ...times };
   const unread = new UnreadBodies(lingerMs);
   const maxBodyBytes = config.MAX_BODY_BYTES;
+  const lane = new QuickLane();
   const adapter = new FastifyAdapter({
+    serverFactory: (ordinary: RequestListener) => {
+      const server = lane.server(ordinary);
+      // How long a body may take is another matter for a stream than for JSON: request-body.ts sees to it. Node's own limit for
+      // the headers stays (as an option of createServer this would end it): a client that opens a connection and says nothing
+      // does not keep it.
+      server.requestTimeout = 0;
+      server.keepAliveTimeout = KEEP_ALIVE_MS;
+      return server;
+    },
     bodyLimit: maxBodyBytes,
     genReqId: () => randomUUID(),
     rewriteUrl,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 65_536 },
-    // How long a body may take is another matter for a stream than for JSON: request-body.ts sees to it. Node's own limit for
-    // the headers stays: a client that opens a connection and says nothing does not keep it.
-    requestTimeout: 0,
-    connectionTimeout: 0,
-    keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
@@ -57,6 +66,11 @@ export function fastifyAdapter(config: Limits, times: Partial<typeof TIMES> = {}
     },
   });
   const instance = adapter.getInstance();
+  instance.decorate(QUICK_LANE, lane);
+  instance.addHook('preClose', (done) => {
+    lane.close();
+    done();
+  });
   // First of all hooks, so that every answer has it, also a refusal.
   instance.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);

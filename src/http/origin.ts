@@ -6,6 +6,9 @@ import { CONFIG, type Config } from '../config/config.js';
 /** What a Host header may look like; anything else is not echoed into an answer. */
 const AUTHORITY = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
+/** What a request says of where it came in. */
+export type Reached = Pick<FastifyRequest, 'protocol' | 'host' | 'socket'>;
+
 /** Where this service is reached: PUBLIC_URL, else what the request says. */
 @Injectable()
 export class Origin {
@@ -15,7 +18,7 @@ export class Origin {
   constructor(@Inject(CONFIG) private readonly config: Pick<Config, 'PUBLIC_URL' | 'HOST' | 'PORT'>) {}
 
   /** Scheme and authority without a slash at the end: `http://localhost:3000`. */
-  of(request: FastifyRequest): string {
+  of(request: Reached): string {
     if (this.config.PUBLIC_URL) return this.config.PUBLIC_URL;
     const asked = `${request.protocol}://${request.host}`;
     if (asked === this.#last) return asked;

@@ -7,13 +7,13 @@ import type { Principal } from '../auth/principal.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Closing } from '../http/closing.js';
 import { fileHeaders } from '../http/described.js';
+import { JSON_UTF8 } from '../http/etag.js';
 import { Operation } from '../http/operation.js';
 import { Origin } from '../http/origin.js';
 import { pageAnswer, pageQueryUpTo, pageRequest } from '../http/paging.js';
 import { parseInput } from '../http/validate.js';
 import { jobPath, resultList } from './job.answers.js';
 import { JobResultsService } from './job-results.service.js';
-import { JSON_UTF8 } from './job-statuses.controller.js';
 
 /** Results in a page, at most. */
 const PAGE_SIZE_MAX = 1_000;

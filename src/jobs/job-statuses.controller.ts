@@ -6,7 +6,7 @@ import type { Principal } from '../auth/principal.js';
 import { DomainError, invalid } from '../errors.js';
 import { goneSignal } from '../http/closing.js';
 import { ifNoneMatch, notModified, taggedHeaders } from '../http/described.js';
-import { tagged } from '../http/etag.js';
+import { JSON_UTF8, tagged } from '../http/etag.js';
 import { Operation } from '../http/operation.js';
 import { Origin } from '../http/origin.js';
 import { PAGE_SIZE_MAX, pageAnswer, pageQuery, pageRequest } from '../http/paging.js';
@@ -18,8 +18,6 @@ import { nextResults, statusJson } from './job-status.view.js';
 import { JobsService } from './jobs.service.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
-
-export const JSON_UTF8 = 'application/json; charset=utf-8';
 
 export const jobListQuery = z.strictObject({ ...pageQuery, ...jobFilters });
 

@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { Caller } from '../auth/authenticated.guard.js';
 import type { Principal } from '../auth/principal.js';
 import { ifNoneMatch, notModified, taggedHeaders } from '../http/described.js';
-import { entityTag, tagged } from '../http/etag.js';
+import { JSON_UTF8, entityTag, tagged } from '../http/etag.js';
 import { keyedRequest } from '../http/keyed-request.js';
 import { Operation } from '../http/operation.js';
 import { Origin } from '../http/origin.js';
@@ -39,7 +39,7 @@ import {
   submittedHeaders,
 } from './job.answers.js';
 import { jobFilter } from './job.schemas.js';
-import { jobListQuery, JSON_UTF8 } from './job-statuses.controller.js';
+import { jobListQuery } from './job-statuses.controller.js';
 import { jobView, singleStatus, statusUrl } from './job-status.view.js';
 import { JobControlService } from './job-control.service.js';
 import { IdempotencyService } from './idempotency.service.js';

@@ -1,19 +1,22 @@
 import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import { RememberedCallers } from '../auth/remembered-callers.js';
-import { tagged } from '../http/etag.js';
+import { JSON_UTF8, tagHeaders } from '../http/etag.js';
+import { QuickLane, type QuickAnswer } from '../http/quick-lane.js';
 import { nextResults } from './job-status.view.js';
 import { StatusForms } from './status-forms.js';
 import { StatusPolls } from './status-polls.js';
 
 /** As Nest registers it (job-statuses.controller.ts). */
 const ROUTE = '/api/v2/job_statuses/:id';
+const BEFORE_ID = ROUTE.slice(0, ROUTE.indexOf(':'));
+const AFTER_ID = '.json';
 
 /**
- * Answers a poll before Nest's guards and pipes have their turn, where nothing of it must be waited for: the caller is remembered,
- * and the job has ended and was looked at a moment ago. All other polls take the ordinary way, which gives the same answer.
- * docs/performance.md has what it brings.
+ * Answers a poll where nothing of it must be waited for: the caller is remembered, and the job has ended and was looked at a
+ * moment ago. All other polls take the ordinary way.
  */
 @Injectable()
 export class QuickPolls {
@@ -23,27 +26,22 @@ export class QuickPolls {
     private readonly polls: StatusPolls,
     private readonly forms: StatusForms,
   ) {
-    // Hooks count for the routes made after them, and Nest makes its own when all providers are there.
-    adapter.httpAdapter.getInstance<FastifyInstance>().addHook('onRoute', (route) => {
-      if (route.method !== 'GET' || route.url !== ROUTE) return;
-      // Behind all hooks that every request passes.
-      route.onRequest = (request, reply, done) => {
-        if (!this.#answer(request, reply)) done();
-      };
-    });
+    const lane = QuickLane.of(adapter.httpAdapter.getInstance<FastifyInstance>());
+    lane.serve(ROUTE, (request) => this.#answer(request));
   }
 
-  #answer(request: FastifyRequest, reply: FastifyReply): boolean {
-    if (request.headers['prefer'] !== undefined) return false;
-    const caller = this.callers.of(request);
-    if (!caller) return false;
-    const { id } = request.params as { readonly id: string };
-    const form = this.forms.of(request);
-    const ifNoneMatch = request.headers['if-none-match'];
-    const answer = this.polls.ready(caller, id, { form, ifNoneMatch });
-    if (!answer) return false;
-    if (answer.moreAfter !== null) void reply.header('Link', nextResults(form.origin, id, answer.moreAfter));
-    void reply.send(tagged(request, reply, answer.etag, answer.body));
-    return true;
+  #answer({ url = '', headers, socket }: IncomingMessage): QuickAnswer | null {
+    if (!url.startsWith(BEFORE_ID)) return null;
+    const id = url.slice(BEFORE_ID.length, url.endsWith(AFTER_ID) ? -AFTER_ID.length : undefined);
+    const caller = this.callers.of(headers.authorization);
+    if (!caller) return null;
+    const form = this.forms.of({ protocol: 'http', host: headers.host ?? '', socket });
+    const answer = this.polls.ready(caller, id, { form, ifNoneMatch: headers['if-none-match'] });
+    if (!answer) return null;
+    const { etag, body, moreAfter } = answer;
+    const link = moreAfter === null ? [] : ['link', nextResults(form.origin, id, moreAfter)];
+    if (body === null) return { status: 304, headers: [...link, ...tagHeaders(etag)], body };
+    const content = ['content-type', JSON_UTF8, 'content-length', String(body.length)];
+    return { status: 200, headers: [...link, ...tagHeaders(etag), ...content], body };
   }
 }

@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config/config.js';
-import { Origin } from '../http/origin.js';
+import { Origin, type Reached } from '../http/origin.js';
 import type { StatusForm } from './job-status.view.js';
 
 /** How the single status in the answer to a request is written. */
@@ -12,7 +11,7 @@ export class StatusForms {
     @Inject(CONFIG) private readonly config: Pick<Config, 'ENVELOPE'>,
   ) {}
 
-  of(request: FastifyRequest): StatusForm {
+  of(request: Reached): StatusForm {
     return { origin: this.origin.of(request), envelope: this.config.ENVELOPE };
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { principalOf } from '../auth/authenticated.guard.js';
+import { QuickLane } from '../http/quick-lane.js';
 import type { PinoRoot } from './logger.js';
 
 /**
@@ -7,6 +8,7 @@ import type { PinoRoot } from './logger.js';
  * Successful reads are logged at `debug` only: a thousand polls a second say nothing.
  */
 export function logRequests(instance: FastifyInstance, log: PinoRoot): void {
+  if (log.isLevelEnabled('debug')) QuickLane.of(instance).close();
   instance.addHook('onResponse', (request, reply, done) => {
     const level = levelOf(request.method, reply.statusCode);
     if (log.isLevelEnabled(level)) {

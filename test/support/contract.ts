@@ -1,6 +1,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { QuickLane } from '../../src/http/quick-lane.js';
 
 /** Holds answers of a service against the OpenAPI document that this very service gives of itself. */
 
@@ -158,13 +159,28 @@ export function watchContract(instance: FastifyInstance, document: () => string)
   instance.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) if (one !== 'HEAD' && url !== '*') routes.push(`${one} ${url}`);
   });
-  instance.addHook('onSend', (request: FastifyRequest, reply: FastifyReply, payload: unknown, done) => {
+  const hold = (url: string, answer: GivenAnswer): void => {
     const text = document();
     const contract = contracts.get(text) ?? new ApiContract(JSON.parse(text) as ApiDocument);
     contracts.set(text, contract);
+    const problem = contract.problemOf(answer);
+    if (problem === null) return;
+    const what = `${answer.method} ${url.slice(0, 200)} → ${answer.status}`;
+    problems.push(`${what}: ${problem}\n  ${String(answer.body).slice(0, 300)}`);
+  };
+  QuickLane.of(instance).onAnswer(({ request, route, status, headers, body }) =>
+    hold(request.url ?? '', {
+      method: 'GET',
+      route,
+      status,
+      header: (name) => valueOf(headers, name),
+      body: body?.toString() ?? '',
+    }),
+  );
+  instance.addHook('onSend', (request: FastifyRequest, reply: FastifyReply, payload: unknown, done) => {
     const body =
       typeof payload === 'string' ? payload : payload === undefined || payload === null ? '' : undefined;
-    const problem = contract.problemOf({
+    hold(request.originalUrl, {
       method: request.method,
       route: request.is404 ? undefined : request.routeOptions.url,
       status: reply.statusCode,
@@ -174,11 +190,13 @@ export function watchContract(instance: FastifyInstance, document: () => string)
       },
       body: Buffer.isBuffer(payload) ? payload.toString() : body,
     });
-    if (problem !== null) {
-      const status = `${request.method} ${request.originalUrl.slice(0, 200)} → ${reply.statusCode}`;
-      problems.push(`${status}: ${problem}\n  ${String(body).slice(0, 300)}`);
-    }
     done();
   });
   return { problems, routes };
+}
+
+/** @param headers names and values in turn */
+function valueOf(headers: readonly string[], name: string): string | undefined {
+  const at = headers.indexOf(name.toLowerCase());
+  return at < 0 ? undefined : headers[at + 1];
 }
