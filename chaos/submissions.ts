@@ -184,13 +184,18 @@ export class Submissions {
     return { ...this.#job('demo.sleep', tasks, { deadline }), ends: MAY_FAIL, mayBeLate: true };
   }
 
-  /** Now and then with more tasks than a status shows. */
+  /** Now and then with more tasks than a status shows; half of them so long that they are written while they come. */
   #upload(): Submission {
     const max = this.random.chance(0.25) ? 3_000 : 800;
     const isTickets = this.random.chance(0.5);
-    const titles = this.#titles(1, max);
+    const text = this.random.chance(0.5) ? 'x'.repeat(900) : '';
+    const titles = this.#titles(text ? 300 : 1, max);
     const lines = titles.map((title) =>
-      JSON.stringify(isTickets ? { title } : { ms: this.random.chance(0.05) ? 50 : 0, note: title }),
+      JSON.stringify(
+        isTickets
+          ? { title, description: text }
+          : { ms: this.random.chance(0.05) ? 50 : 0, note: `${title} ${text}` },
+      ),
     );
     const type = isTickets ? 'tickets.create' : 'demo.sleep';
     const callback = this.#callback();

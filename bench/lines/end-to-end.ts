@@ -66,13 +66,14 @@ async function* large(bench: Bench): AsyncGenerator<Row> {
   yield { what: '(a) memory of the service at most', value: `${whole(found.mib)} MiB`, goal: '≤ 300 MB' };
 }
 
-/** What the smaller jobs come to together, so that the cost of a task can be told from the time that one job takes. */
-const TOGETHER = 200_000;
 const CLIENTS = 8;
 
-/** @returns tasks a second of jobs of this size, from several clients at once, until none works any more */
-async function together(service: BenchService, total: number): Promise<number> {
-  const jobs = TOGETHER / total;
+/**
+ * @param all what the smaller jobs come to: as many tasks as (a) has, so that the cost of one can be told from the time that a job takes
+ * @returns tasks a second of jobs of `total`, from several clients at once, until none works any more
+ */
+async function together(service: BenchService, total: number, all: number): Promise<number> {
+  const jobs = all / total;
   const { refused, perSecond } = await load({
     port: service.port,
     paths: ['/api/v2/jobs.json?type=bench.no_op'],
@@ -84,21 +85,21 @@ async function together(service: BenchService, total: number): Promise<number> {
   if (refused > 0) throw new Error(`${refused} submissions were refused`);
   const answeredMs = performance.now();
   await service.idle();
-  return TOGETHER / (jobs / perSecond + (performance.now() - answeredMs) / 1_000);
+  return all / (jobs / perSecond + (performance.now() - answeredMs) / 1_000);
 }
 
 async function* sizes(bench: Bench): AsyncGenerator<Row> {
   for (const total of [1_000, 10_000, 100_000]) {
     const { rounds: found } = await rounds(bench, total);
     const perSecond = await bench.with({}, async (service) => {
-      await together(service, total);
-      return bench.median(() => together(service, total));
+      await together(service, total, bench.large);
+      return bench.median(() => together(service, total, bench.large));
     });
     const ratio = (bench.medians.get('a') ?? NaN) / perSecond;
     if (total === 100_000) bench.medians.set('b', perSecond);
     const alone = (total / mid(found, 'perSecond')) * 1_000;
     yield {
-      what: `(b) ${whole(TOGETHER)} tasks in jobs of ${whole(total)}, from ${CLIENTS} clients at most`,
+      what: `(b) ${whole(bench.large)} tasks in jobs of ${whole(total)}, from ${CLIENTS} clients at most`,
       value: `${whole(perSecond)} tasks/s${Number.isNaN(ratio) ? '' : `; a task costs ${ratio.toFixed(2)} × (a)`}; one such job alone, until a poll has seen its end: ${alone.toFixed(0)} ms`,
       goal: '≤ 1.5 ×',
       bar: {

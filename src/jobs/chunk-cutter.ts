@@ -1,4 +1,4 @@
-import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, MIN_CHUNK_TASKS } from './job.js';
+import { chunkSize, MAX_CHUNK_BYTES, MAX_CHUNK_TASKS, MIN_CHUNK_TASKS } from './job.js';
 
 /** A chunk has at most this part of the tasks before it, so that no chunk is a large part of the job. */
 const PART = 10;
@@ -81,4 +81,42 @@ export class ChunkCutter {
     this.#bytes.copy(larger, 0, 0, this.#length);
     this.#bytes = larger;
   }
+}
+
+/**
+ * The same tasks in fewer chunks, as those of a job of so many: what was cut before anyone knew how many there are.
+ * @param chunks one behind the other; their bytes are not used any more
+ */
+export function joinChunks(chunks: readonly CutChunk[], total: number): CutChunk[] {
+  const size = chunkSize(total);
+  const joined: CutChunk[] = [];
+  let some: CutChunk[] = [];
+  let [tasks, bytes] = [0, 0];
+  for (const chunk of chunks) {
+    const isOver = tasks + chunk.size > size || bytes + chunk.tasks.length > MAX_CHUNK_BYTES;
+    if (some.length > 0 && isOver) {
+      joined.push(joinedOf(some, tasks, bytes));
+      some = [];
+      [tasks, bytes] = [0, 0];
+    }
+    some.push(chunk);
+    tasks += chunk.size;
+    bytes += chunk.tasks.length;
+  }
+  if (some.length > 0) joined.push(joinedOf(some, tasks, bytes));
+  return joined;
+}
+
+/** @param bytes of all of them */
+function joinedOf(chunks: readonly CutChunk[], size: number, bytes: number): CutChunk {
+  const [first] = chunks as [CutChunk];
+  if (chunks.length === 1) return first;
+  // Between two of them a comma stands for two brackets.
+  const tasks = Buffer.allocUnsafeSlow(bytes - (chunks.length - 1));
+  let length = 0;
+  for (const chunk of chunks) {
+    if (length > 0) tasks[length - 1] = COMMA;
+    length += chunk.tasks.copy(tasks, length, length > 0 ? 1 : 0);
+  }
+  return { firstPosition: first.firstPosition, size, tasks };
 }

@@ -4,6 +4,7 @@ import { PrismaService } from '../database/prisma.service.js';
 import { endMessage } from './end-message.sql.js';
 import {
   CHUNKS_PER_JOB,
+  FEWEST_CHUNKS,
   MAX_CHUNK_BYTES,
   MAX_CHUNK_TASKS,
   MIN_CHUNK_TASKS,
@@ -194,5 +195,7 @@ const unsuccessful = (id: string): Prisma.Sql => Prisma.sql`
    WHERE NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = ${id}::uuid AND r.index = left_over.position)`;
 
 /** chunkSize() of job.ts, in SQL. */
-const sizeOf = (total: Prisma.Sql): Prisma.Sql =>
-  Prisma.sql`least(${MAX_CHUNK_TASKS}::int, greatest(${MIN_CHUNK_TASKS}::int, ceil(${total} / ${CHUNKS_PER_JOB}::numeric)::int))`;
+const sizeOf = (total: Prisma.Sql): Prisma.Sql => Prisma.sql`
+  least(${MAX_CHUNK_TASKS}::int, greatest(
+    ${MIN_CHUNK_TASKS}::int, ceil(${total} / ${CHUNKS_PER_JOB}::numeric)::int,
+    least(ceil(${total} / ${FEWEST_CHUNKS}::numeric)::int, ceil(sqrt(${FEWEST_CHUNKS}::float8 * ${total}))::int)))`;

@@ -20,6 +20,7 @@ import {
   type Successor,
 } from './record.sql.js';
 import { mergeResults } from './result-buffer.js';
+import { turnsToCome } from './turns.js';
 
 export interface Claim {
   readonly leases: Lease[];
@@ -35,10 +36,10 @@ export type LaneEnd = { readonly keepMs: number } | { readonly successors: reado
 /** Every change that a worker makes to chunks. */
 @Injectable()
 export class ChunkStore {
-  readonly #finishes = new Finishes({
-    all: (ends) => this.#finishAll(ends),
-    alone: (end) => this.#finishAlone(end),
-  });
+  readonly #finishes = new Finishes(
+    { all: (ends) => this.#finishAll(ends), alone: (end) => this.#finishAlone(end) },
+    turnsToCome,
+  );
 
   constructor(private readonly prisma: PrismaService) {}
 

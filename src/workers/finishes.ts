@@ -33,10 +33,17 @@ const OF_JOB = 2;
  */
 const TOGETHER = 2;
 const WORTH_IT = 8;
+const MUCH = 64 * 1024;
 const PATIENCE_MS = 5;
 /** Chunks, and characters of their results, in one statement at most. */
 const CHUNKS_MAX = 32;
 const CHARACTERS_MAX = 1024 * 1024;
+/**
+ * Chunks that are about to begin may end at once: what has ended waits for them, so long and while it is so little. Of a job of
+ * 34 small chunks, five went alone before the rest was sent together.
+ */
+const GATHER_MS = 5;
+const LITTLE = 128 * 1024;
 
 /**
  * Ends chunks. All of one job meet at its row, which a commit holds until it is on disk: so those that come while the job has
@@ -49,10 +56,18 @@ export class Finishes {
   readonly #queues = new Map<string, Queue>();
   /** Those that have something waiting and nothing under way, in their order. */
   readonly #idle = new Set<Queue>();
+  /** Those to which something was added that nobody has looked at yet, and how much. */
+  readonly #fresh = new Set<Queue>();
+  #freshCharacters = 0;
   #together = 0;
   #isPatient = false;
+  #isGathering = false;
 
-  constructor(private readonly statements: FinishStatements) {}
+  /** @param toBegin how many chunks are about to begin */
+  constructor(
+    private readonly statements: FinishStatements,
+    private readonly toBegin: () => number,
+  ) {}
 
   /** @throws LeaseLost and nothing has changed */
   add(end: ChunkEnd): Promise<void> {
@@ -61,9 +76,38 @@ export class Finishes {
     this.#queues.set(jobId, queue);
     return new Promise((resolve, reject) => {
       queue.waiting.push({ ...end, resolve, reject });
-      this.#next(queue);
-      this.#nextTogether();
+      this.#fresh.add(queue);
+      this.#freshCharacters += charactersOf(end.recorded);
+      if (this.#mayGrow) this.#gather();
+      else this.#takeFresh();
     });
+  }
+
+  get #mayGrow(): boolean {
+    return this.#freshCharacters < LITTLE && this.toBegin() > 0;
+  }
+
+  #gather(): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    const untilMs = performance.now() + GATHER_MS;
+    const look = (): void => {
+      if (this.#mayGrow && performance.now() < untilMs) {
+        setImmediate(look);
+        return;
+      }
+      this.#isGathering = false;
+      this.#takeFresh();
+    };
+    setImmediate(look);
+  }
+
+  #takeFresh(): void {
+    // Of those of which another statement has taken all meanwhile there is nothing to be begun.
+    for (const queue of this.#fresh) if (queue.waiting.length > 0) this.#next(queue);
+    this.#fresh.clear();
+    this.#freshCharacters = 0;
+    this.#nextTogether();
   }
 
   /** What has ended of one job that has a statement under way already, or joins the others. */
@@ -76,7 +120,7 @@ export class Finishes {
 
   #nextTogether(isPatient = true): void {
     while (this.#together < TOGETHER && this.#idle.size > 0) {
-      if (isPatient && this.#together > 0 && this.#idle.size < WORTH_IT) {
+      if (isPatient && this.#together > 0 && !this.#isWorthIt) {
         this.#bePatient();
         return;
       }
@@ -90,6 +134,15 @@ export class Finishes {
         () => (this.#together -= 1),
       );
     }
+  }
+
+  /** Whether what waits is worth a second statement: many jobs, or much. */
+  get #isWorthIt(): boolean {
+    if (this.#idle.size >= WORTH_IT) return true;
+    let characters = 0;
+    for (const { waiting } of this.#idle)
+      for (const { recorded } of waiting) characters += charactersOf(recorded);
+    return characters >= MUCH;
   }
 
   #bePatient(): void {
@@ -141,6 +194,8 @@ export class Finishes {
   }
 }
 
+const charactersOf = ({ results, failures }: RecordedResults): number => results.length + failures.length;
+
 /** Takes out what may go in one statement, the first of all among it: tasks with as many attempts. */
 function takeSome(queues: readonly Queue[]): Waiting[] {
   const some: Waiting[] = [];
@@ -149,7 +204,7 @@ function takeSome(queues: readonly Queue[]): Waiting[] {
     let taken = 0;
     for (const { recorded } of waiting) {
       if (recorded.attempts !== (some[0] ?? waiting[0])?.recorded.attempts) break;
-      characters += recorded.results.length + recorded.failures.length;
+      characters += charactersOf(recorded);
       const isOver = some.length + taken === CHUNKS_MAX || characters > CHARACTERS_MAX;
       if (isOver && some.length + taken > 0) return [...some, ...waiting.splice(0, taken)];
       taken += 1;

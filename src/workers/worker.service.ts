@@ -38,8 +38,8 @@ const CONTENDED_TRIES = 5;
 const AWAY_PAUSE_MS = 500;
 const TICK_MS = 250;
 /** Chunks in one claim, and held at once where there are fewer places, at most. */
-const CLAIM_CHUNKS = 32;
-const HELD_CHUNKS = 32;
+const CLAIM_CHUNKS = 64;
+const HELD_CHUNKS = 64;
 
 type WorkerConfig = Pick<
   Config,
@@ -67,6 +67,8 @@ export class WorkerService {
   #poke: (() => void) | null = null;
   #wasPoked = false;
   #claimedAtMs = -Infinity;
+  /** The last claim took as many chunks as it might. */
+  #moreWaits = false;
   #stopHearing: (() => void) | null = null;
 
   constructor(
@@ -158,8 +160,13 @@ export class WorkerService {
   }
 
   async #claimsApart(): Promise<void> {
-    const restMs = this.#claimedAtMs + CLAIM_EVERY_MS - performance.now();
-    if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+    for (;;) {
+      const restMs = this.#claimedAtMs + CLAIM_EVERY_MS - performance.now();
+      if (restMs <= 0 || (this.#moreWaits && this.#executors.size <= HELD_CHUNKS / 2)) break;
+      this.#wasPoked = false;
+      await this.#rest(restMs);
+      if (!this.#isOpen) break;
+    }
     this.#claimedAtMs = performance.now();
   }
 
@@ -176,6 +183,7 @@ export class WorkerService {
       const { leases, contended, suspects } = await this.store.claim(request);
       this.#outage.over();
       for (const lease of leases) this.#execute(lease);
+      this.#moreWaits = leases.length === request.chunks;
       const isIdle = leases.length === 0 && this.#executors.size === 0;
       this.#solitude.learn(suspects, isIdle);
       if (leases.length > 0) return 'some';

@@ -142,7 +142,8 @@ describe('a submission of lines', () => {
   test('that breaks off leaves nothing', async () => {
     const before = await traces(served.app);
     const broken = await SlowUpload.start(served.app.origin, authorizationOf(served.user));
-    await broken.send(lines(100));
+    // So much that it is written while it comes.
+    await broken.send(lines(100, (n) => ({ n, text: 'x'.repeat(4_000) })));
     await waitFor(async () => (await traces(served.app))['uploads'] === 1);
     broken.cut();
     await waitFor(async () => (await traces(served.app))['uploads'] === 0);

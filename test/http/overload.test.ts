@@ -158,8 +158,9 @@ describe('more submissions than can be taken', () => {
       writers.push(writable.getWriter());
       return upload(app, user, readable, query);
     });
-    const line = new TextEncoder().encode('{"ms":1}\n');
-    await Promise.all(writers.map((writer) => writer.write(line)));
+    // So many that they are written while they come.
+    const begun = new TextEncoder().encode('{"ms":0}\n'.repeat(30_000));
+    await Promise.all(writers.map((writer) => writer.write(begun)));
     await waitFor(async () => (await sql.query('SELECT 1 FROM job_uploads')).rowCount === UPLOADS, {
       what: 'the uploads to begin',
     });

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { ChunkCutter, type CutChunk } from '../../src/jobs/chunk-cutter.js';
-import { MAX_CHUNK_BYTES, MAX_CHUNK_TASKS } from '../../src/jobs/job.js';
+import { ChunkCutter, joinChunks, type CutChunk } from '../../src/jobs/chunk-cutter.js';
+import { chunkSize, MAX_CHUNK_BYTES, MAX_CHUNK_TASKS } from '../../src/jobs/job.js';
 
 function cut(tasks: readonly string[]): CutChunk[] {
   const cutter = new ChunkCutter();
@@ -62,4 +62,37 @@ test('the bytes of a chunk that is given back are used again, and those of the o
   expect(
     [second, third, fourth].map(({ tasks }) => new Set(JSON.parse(tasks.toString()) as unknown[])),
   ).toEqual([new Set(['b'.repeat(50_000)]), new Set([3]), new Set([4])]);
+});
+
+const large = (kib: number) => JSON.stringify('ü'.repeat(kib * 512));
+
+test('chunks that are joined have the same tasks in their order, and are not larger than they may be', () => {
+  const task = fc.oneof({ weight: 30, arbitrary: fc.json({ maxDepth: 1 }) }, fc.nat(1_000).map(large));
+  fc.assert(
+    fc.property(fc.array(task, { maxLength: 400 }), (tasks) => {
+      let next = 0;
+      const most = Math.max(chunkSize(tasks.length), tasks.length / 10);
+      for (const chunk of joinChunks(cut(tasks), tasks.length)) {
+        const [from, to] = [next, next + chunk.size];
+        expect(chunk.firstPosition).toBe(from);
+        expect(JSON.parse(chunk.tasks.toString())).toEqual(
+          tasks.slice(from, to).map((text) => JSON.parse(text)),
+        );
+        expect(chunk.size).toBeLessThanOrEqual(most);
+        expect(chunk.tasks.length).toBeLessThanOrEqual(MAX_CHUNK_BYTES + 2);
+        next = to;
+      }
+      expect(next).toBe(tasks.length);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('chunks that are joined are few', () => {
+  for (const [total, few] of [
+    [100, 10],
+    [1_000, 12],
+    [2_500, 20],
+  ] as const)
+    expect(joinChunks(cut(numbers(total)), total).length).toBeLessThanOrEqual(few);
 });

@@ -43,13 +43,27 @@ describe('a plan of chunks', () => {
   test.each([
     [1, 10],
     [10, 10],
-    [1_000, 10],
-    [1_001, 11],
-    [50_000, 500],
+    [100, 10],
+    [101, 11],
+    [1_000, 100],
+    [10_000, 317],
+    [50_000, 708],
+    [100_000, 1_000],
     [1_000_000, 1_000],
   ])('of %i tasks has chunks of up to %i', (total, size) => {
     expect(chunkSize(total)).toBe(size);
     expect(planChunks(Array.from({ length: total }, () => '0'))).toHaveLength(Math.ceil(total / size));
+  });
+
+  test('has as many chunks as the job has tasks to spread, and more for more tasks', () => {
+    const chunks = (total: number) => Math.ceil(total / chunkSize(total));
+    fc.assert(
+      fc.property(fc.integer({ min: 91, max: 2_000_000 }), (total) => {
+        expect(chunks(total)).toBeGreaterThanOrEqual(10);
+        expect(chunks(total)).toBeLessThanOrEqual(Math.max(104, total / 1_000 + 1));
+        expect(chunkSize(total + 1)).toBeGreaterThanOrEqual(chunkSize(total));
+      }),
+    );
   });
 
   test('of nothing is nothing', () => expect(planChunks([])).toEqual([]));

@@ -63,7 +63,7 @@ describe('MAX_WORKING_JOBS', () => {
 
   test('is asked again when the last line of an upload is in', async () => {
     const slow = await SlowUpload.start(served.app.origin, authorizationOf(user));
-    await slow.send(lines(3));
+    await slow.send(lines(30_000));
     await waitFor(async () => (await traces(served.app))['uploads'] === 1);
     await fill();
     const answer = await slow.end();

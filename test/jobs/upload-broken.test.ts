@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { UploadStore } from '../../src/jobs/upload.store.js';
 import { TestApp, type TestUser } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { countStatements } from '../support/statements.js';
 import { waitFor } from '../support/wait-for.js';
 import { ANYTHING, authorizationOf } from '../http/http-support.js';
 import { lines, NO_TRACES, SlowUpload, traces } from './upload-support.js';
@@ -83,6 +84,26 @@ const CLAIM = {
   leaseMs: 1_000,
   accountLimit: null,
 };
+
+test('of a few lines nothing is written before the last one is there, and then all in one statement', async () => {
+  const [uploads, chunks] = [countStatements(/job_uploads/), countStatements(/INSERT INTO task_chunks/)];
+  try {
+    const cut = await begin(a);
+    await cut.send(lines(1_000));
+    cut.cut();
+    const upload = await begin(a);
+    for (let n = 0; n < 4; n += 1) await upload.send(lines(250));
+    expect((await upload.end()).status).toBe(202);
+    expect([uploads.count, chunks.count]).toEqual([0, 1]);
+    expect(await traces(a)).toMatchObject({ jobs: 1, uploads: 0 });
+    const [{ size, tasks }] = await a.prisma.$queryRaw<[{ size: number; tasks: number }]>`
+      SELECT sum(size)::int AS size, sum(json_array_length(tasks))::int AS tasks FROM task_chunks`;
+    expect([size, tasks]).toEqual([1_000, 1_000]);
+  } finally {
+    uploads.stop();
+    chunks.stop();
+  }
+});
 
 test('a connection that is cut at nine tenths leaves no row in any table', async () => {
   const upload = await begin(a, ['Idempotency-Key: cut']);

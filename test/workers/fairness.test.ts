@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { chunkSize } from '../../src/jobs/job.js';
 import type { Lease } from '../../src/workers/lease.sql.js';
 import { positionsOf, recorded, successor, TestEngine } from '../support/engine.js';
 
@@ -18,6 +19,9 @@ beforeEach(() =>
     'DELETE FROM task_chunks; DELETE FROM turns; DELETE FROM virtual_times; DELETE FROM job_statuses',
   ),
 );
+
+/** Tasks of a job of 32 chunks. */
+const MANY = 10_000;
 
 const finish = (lease: Lease) => engine.chunks.finish(lease, recorded(positionsOf(lease)), []);
 
@@ -58,32 +62,32 @@ describe('between accounts', () => {
 
   it('each has the same share of the tasks, whatever it has waiting and however large its chunks are', async () => {
     await engine.submit(20_000, { accountId: a });
-    await engine.submit(2_000, { accountId: b });
-    await engine.submit(2_000, { accountId: c });
+    await engine.submit(5_000, { accountId: b });
+    await engine.submit(5_000, { accountId: c });
     const tasks = new Map([a, b, c].map((account) => [account, 0]));
     for (let n = 0; n < 42; n += 1) {
       const lease = await engine.claimOne();
       tasks.set(lease.accountId, tasks.get(lease.accountId)! + lease.size);
       await finish(lease);
     }
-    // Chunks of 200 tasks, of 20 and of 20.
+    // Chunks of 448 tasks, of 224 and of 224.
     const shares = [...tasks.values()];
-    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(200);
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(chunkSize(20_000));
   });
 
   it('none can save up turns by staying away, nor is made to pay for those it had alone', async () => {
-    await engine.submit(1_000, { accountId: a });
-    await engine.submit(1_000, { accountId: b });
+    await engine.submit(MANY, { accountId: a });
+    await engine.submit(MANY, { accountId: b });
     expect((await serve(40)).filter((account) => account === b)).toHaveLength(20);
-    await engine.submit(1_000, { accountId: c });
+    await engine.submit(MANY, { accountId: c });
     const next = await serve(30);
     expect(next.filter((account) => account === c).length).toBeGreaterThanOrEqual(9);
     expect(next.filter((account) => account === c).length).toBeLessThanOrEqual(12);
   });
 
   it('the virtual time does not run back, and one that comes back starts there', async () => {
-    await engine.submit(1_000, { accountId: a });
-    await engine.submit(1_000, { accountId: b });
+    await engine.submit(MANY, { accountId: a });
+    await engine.submit(MANY, { accountId: b });
     let last = 0;
     for (let n = 0; n < 20; n += 1) {
       await serve(2);
@@ -102,14 +106,14 @@ describe('between accounts', () => {
       "UPDATE task_chunks SET state = 'waiting', visible_at = clock_timestamp() + interval '7 days' WHERE job_id = $1",
       [later],
     );
-    const paused = await engine.submit(100, { accountId: c });
+    const paused = await engine.submit(MANY, { accountId: c });
     await engine.sql.query('UPDATE job_statuses SET paused = true WHERE id = $1', [paused]);
-    await engine.submit(1_000, { accountId: a });
-    await engine.submit(1_000, { accountId: b });
+    await engine.submit(MANY, { accountId: a });
+    await engine.submit(MANY, { accountId: b });
     await serve(40);
     const now = await virtualTime();
-    expect(now).toBeGreaterThanOrEqual(180);
-    expect(await place(c)).toBeGreaterThanOrEqual(now - 20);
+    expect(now).toBeGreaterThanOrEqual(18 * chunkSize(MANY));
+    expect(await place(c)).toBeGreaterThanOrEqual(now - 2 * chunkSize(MANY));
     await engine.sql.query('UPDATE job_statuses SET paused = false WHERE id = $1', [paused]);
     const next = await serve(12);
     expect(next.filter((account) => account === c).length).toBeLessThanOrEqual(6);

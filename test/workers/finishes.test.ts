@@ -10,8 +10,11 @@ const end = (chunkId: number, attempts = 1, jobId = 'a', results = '["x"]'): Chu
   recorded: { count: 1, positions: [chunkId], results, failures: '[]', attempts, message: null },
 });
 
-/** Statements whose end the test decides; it notes what each ends. */
-function database() {
+/**
+ * Statements whose end the test decides; it notes what each ends.
+ * @param toBegin how many chunks are about to begin
+ */
+function database(toBegin = () => 0) {
   const sent: { ids: number[]; jobs: string[]; done: () => void; fail: (error: unknown) => void }[] = [];
   const send = (ends: readonly ChunkEnd[]) =>
     new Promise<void>((done, fail) =>
@@ -22,7 +25,7 @@ function database() {
         fail,
       }),
     );
-  return { sent, finishes: new Finishes({ all: send, alone: (one) => send([one]) }) };
+  return { sent, finishes: new Finishes({ all: send, alone: (one) => send([one]) }, toBegin) };
 }
 
 const sqlError = (code: string) => Object.assign(new Error('refused'), { code });
@@ -82,6 +85,58 @@ describe('chunks of one job that end', () => {
   });
 });
 
+describe('chunks that end while others are about to begin', () => {
+  it('go with them in one statement, as soon as none is to come', async () => {
+    let toCome = 3;
+    const { sent, finishes } = database(() => toCome);
+    for (const id of [1, 2, 3, 4]) {
+      void finishes.add(end(id));
+      toCome = 4 - id;
+      if (id < 4) expect(sent).toEqual([]);
+      await turn();
+    }
+    await turn();
+    expect(sent.map(({ ids }) => ids)).toEqual([[1, 2, 3, 4]]);
+  });
+
+  it('do not wait for them for long', async () => {
+    const { sent, finishes } = database(() => 1);
+    void finishes.add(end(1));
+    expect(sent).toEqual([]);
+    await waitFor(() => sent.length === 1, { what: 'the statement' });
+  });
+
+  it('do not wait for them when they are much already', async () => {
+    const { sent, finishes } = database(() => 1);
+    const much = `["${'x'.repeat(70_000)}"]`;
+    void finishes.add(end(1, 1, 'a', much));
+    await turn();
+    expect(sent).toEqual([]);
+    void finishes.add(end(2, 1, 'a', much));
+    expect(sent.map(({ ids }) => ids)).toEqual([[1, 2]]);
+  });
+
+  it('are not begun twice when another statement has taken them meanwhile', async () => {
+    let toCome = 0;
+    const { sent, finishes } = database(() => toCome);
+    void finishes.add(end(1));
+    toCome = 1;
+    const second = finishes.add(end(2));
+    // That of the first ends, and takes what waits.
+    sent[0]!.done();
+    await turn();
+    expect(sent.map(({ ids }) => ids)).toEqual([[1], [2]]);
+    sent[1]!.done();
+    await second;
+    toCome = 0;
+    await turn();
+    // One job has one queue all the time: two of its ends are under way, and a third waits for them.
+    for (const id of [3, 4, 5]) void finishes.add(end(id));
+    await turn();
+    expect(sent.map(({ ids }) => ids)).toEqual([[1], [2], [3], [4]]);
+  });
+});
+
 describe('chunks of several jobs that end', () => {
   const endOf = (jobId: string, chunkId = 1) => end(chunkId, 1, jobId);
   /** Adds one of each job; nobody waits for what the test leaves unanswered. */
@@ -108,6 +163,13 @@ describe('chunks of several jobs that end', () => {
     sent[1]!.done();
     await waitFor(() => sent.length === 3, { what: 'the third' });
     expect(sent[2]!.jobs).toEqual(['y', 'z']);
+  });
+
+  it('are a second statement at once as soon as they are much', () => {
+    const { sent, finishes } = database();
+    addAll(finishes, ['a', 'b']);
+    void finishes.add(end(1, 1, 'c', `["${'x'.repeat(70_000)}"]`));
+    expect(sent.map((one) => one.jobs)).toEqual([['a'], ['b', 'c']]);
   });
 
   it('do not wait for a statement that takes its time: it may be waiting for a row', async () => {
