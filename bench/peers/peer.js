@@ -6,7 +6,8 @@ import { PgBoss } from 'pg-boss';
 
 /**
  * The same work on another queue: so many tasks of a hundred bytes submitted, run by a handler that returns as many, until all
- * have ended. `peer.js NAME URL TASKS` prints tasks a second as its last line. The settings are those that its documentation gives for throughput.
+ * have ended. `peer.js NAME URL TASKS` prints tasks a second as its last line. The settings are those that its documentation gives for
+ * throughput, and where others were quicker on two cores, those.
  */
 
 const BATCH = 1_000;
@@ -20,7 +21,10 @@ async function inBatches(total, add) {
 
 const times = (count, make) => Array.from({ length: count }, make);
 
-/** Batches are inserted in one statement, fetched in one, and settled in one, each task with an output of its own. */
+/**
+ * Batches are inserted in one statement, fetched in one, and settled in one, each task with an output of its own. Of 1,000, 2,000, 4,000
+ * and 10,000 tasks in a batch and one to four batches at once these were the quickest: 22,400 tasks/s, against 17,800.
+ */
 async function pgBoss(url, total) {
   const boss = new PgBoss({ connectionString: url, max: 10 });
   boss.on('error', (error) => {
@@ -37,7 +41,7 @@ async function pgBoss(url, total) {
     ),
   );
   const options = {
-    batchSize: BATCH,
+    batchSize: 4_000,
     localConcurrency: 2,
     pollingIntervalSeconds: 0.5,
     burstWhenBatchFull: true,
@@ -55,7 +59,10 @@ async function pgBoss(url, total) {
   return ms;
 }
 
-/** Jobs are fetched into a local queue and completed in batches. It keeps no results: a completed job is deleted. */
+/**
+ * Jobs are fetched into a local queue and completed in batches. It keeps no results: a completed job is deleted. With the 24 jobs at
+ * once and the queue of 500 of its documentation 18,000 tasks/s, with 24 and 2,000 30,000, with 100 and 8,000 34,600, with 200 no more.
+ */
 async function graphileWorker(url, total) {
   // A line a task, as it logs by default, would take longer than the task.
   const logger = new Logger(() => () => undefined);
@@ -77,9 +84,9 @@ async function graphileWorker(url, total) {
     },
     preset: {
       worker: {
-        concurrentJobs: 24,
+        concurrentJobs: 100,
         maxPoolSize: 25,
-        localQueue: { size: 500 },
+        localQueue: { size: 8_000 },
         completeJobBatchDelay: 0,
         failJobBatchDelay: 0,
       },
@@ -94,7 +101,10 @@ async function graphileWorker(url, total) {
   return ms;
 }
 
-/** The return value is kept with the job in Redis, which is to be told to append to its file. */
+/**
+ * The return value is kept with the job in Redis, which is to be told to append to its file. From 50 to 1,000 tasks at once it is as
+ * quick: 13,700 to 14,400.
+ */
 async function bullMq(url, total) {
   const connection = () => new Redis(url, { maxRetriesPerRequest: null });
   const queue = new Queue('bench', { connection: connection() });
