@@ -100,19 +100,28 @@ async function* run(bench: Bench): AsyncGenerator<Row> {
 /** The same polls while a large job runs in the same process, as many as the clients get answered. */
 async function* besides(bench: Bench): AsyncGenerator<Row> {
   const lines = noOps(bench.large);
-  const [found, perSecond] = await bench.with({}, async (service) => {
+  const rounds = await bench.with({}, async (service) => {
     const done = await many(service, hold(DONE));
     for (const { url } of done) await service.ended(url);
-    const polls: LoadResult[] = [];
-    let isRunning = true;
-    const large = endToEnd(bench, service, lines, bench.large).finally(() => (isRunning = false));
-    do polls.push(await poll(service, done));
-    while (isRunning);
-    return [polls, (await large).perSecond];
+    // As (a) is warmed up.
+    await endToEnd(bench, service, noOps(10_000), 10_000);
+    await poll(service, done);
+    const found: { polls: number; p99Ms: number; tasks: number }[] = [];
+    for (let n = 0; n < bench.rounds; n += 1) {
+      const polls: LoadResult[] = [];
+      let isRunning = true;
+      const large = endToEnd(bench, service, lines, bench.large).finally(() => (isRunning = false));
+      do polls.push(await poll(service, done));
+      while (isRunning);
+      const p99Ms = Math.max(...polls.map((each) => each.p99Ms));
+      found.push({ polls: rate(polls), p99Ms, tasks: (await large).perSecond });
+    }
+    return found;
   });
+  const mid = (key: 'polls' | 'p99Ms' | 'tasks') => median(rounds.map((round) => round[key]));
   yield {
     what: '(e) polls of ended jobs while (a) runs',
-    value: `${whole(rate(found))} polls/s, p99 ${Math.max(...found.map(({ p99Ms }) => p99Ms)).toFixed(0)} ms; (a) at ${whole(perSecond)} tasks/s`,
+    value: `${whole(mid('polls'))} polls/s, p99 ${mid('p99Ms').toFixed(0)} ms; (a) at ${whole(mid('tasks'))} tasks/s`,
     goal: 'p99 ≤ 50 ms',
   };
 }

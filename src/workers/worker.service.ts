@@ -37,8 +37,9 @@ const CONTENDED_PAUSE_MS = 20;
 const CONTENDED_TRIES = 5;
 const AWAY_PAUSE_MS = 500;
 const TICK_MS = 250;
-/** Chunks in one claim, and held at once where there are fewer places, at most. */
-const CLAIM_CHUNKS = 64;
+/** Chunks in one claim, at most: half of those that a claim looks at, so that two at once find some. */
+const CLAIM_CHUNKS = 32;
+/** Chunks that are held at once where there are fewer places, at most. They have up to 1 MiB each. */
 const HELD_CHUNKS = 64;
 
 type WorkerConfig = Pick<
