@@ -90,25 +90,30 @@ export class BenchService {
 
   /** Submits a job whose tasks are lines. */
   upload(type: string, lines: Buffer): Promise<Status> {
+    return this.post(`/api/v2/jobs.json?type=${type}`, 'application/x-ndjson', lines);
+  }
+
+  /** A submission by Node's own client, which takes a fraction of the time that `fetch` takes. */
+  post(path: string, contentType: string, body: Buffer): Promise<Status> {
     return new Promise((resolve, reject) => {
       const options = {
         method: 'POST',
         headers: {
           authorization: AUTHORIZATION,
-          'content-type': 'application/x-ndjson',
-          'content-length': lines.length,
+          'content-type': contentType,
+          'content-length': body.length,
         },
       };
-      const sent = request(`${this.origin}/api/v2/jobs.json?type=${type}`, options, (response) => {
+      const sent = request(this.origin + path, options, (response) => {
         let text = '';
         response.on('data', (piece: Buffer) => (text += piece.toString()));
         response.on('end', () => {
           if (response.statusCode === 202) resolve(JSON.parse(text) as Status);
-          else reject(new Error(`the upload was refused: ${response.statusCode} ${text}`));
+          else reject(new Error(`a submission was refused: ${response.statusCode} ${text}`));
         });
       });
       sent.on('error', reject);
-      sent.end(lines);
+      sent.end(body);
     });
   }
 
