@@ -28,7 +28,8 @@ import { drawInto } from './picture.js';
  */
 
 const LINES: readonly Line[] = [
-  ...[LARGE, SIZES, FLOOR, SMALL_JOBS, IDLE_LATENCY, POLLS, TICKET_UPDATES, WORKERS, SLOW_FLUSH],
+  // Those of a few milliseconds come before those that write gigabytes: after them (d) took 6.3 ms instead of 4.5.
+  ...[LARGE, FLOOR, SMALL_JOBS, IDLE_LATENCY, POLLS, SIZES, TICKET_UPDATES, WORKERS, SLOW_FLUSH],
   // The last one: it leaves ten million results behind.
   HISTORY,
 ];
