@@ -49,7 +49,7 @@ export function principalOf(request: FastifyRequest): Principal | null {
  * Lets a request in whose header was verified within the last minute.
  * @returns whose it is; null: that has to be found out
  */
-export function admit(request: AuthenticatedRequest, credentials: CredentialsService): Principal | null {
+function admit(request: AuthenticatedRequest, credentials: CredentialsService): Principal | null {
   const { authorization } = request.headers;
   const principal = authorization === undefined ? null : credentials.remembered(authorization);
   if (!principal) return null;
