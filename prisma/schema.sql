@@ -397,7 +397,7 @@ BEGIN
        SET state = 'leased', lease_id = gen_random_uuid(), worker = worker_name, leased_at = clock_timestamp(),
            lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', slots = placed.slots
       FROM placed
-     WHERE c.job_id = placed.job_id AND c.id = placed.id
+     WHERE c.job_id = ANY (ARRAY[placed.job_id]) AND c.id = placed.id
        AND placed.before < places_free AND (NOT placed.lane OR placed.lanes_taken <= lanes_free)
     RETURNING c.type, c.account_id, c.job_id, c.id, c.priority, c.first_position, c.size, placed.start, c AS chunk
   ), served AS (
@@ -418,14 +418,14 @@ BEGIN
       FROM seen
   ), locked AS MATERIALIZED (
     SELECT t.type, t.account_id, judged.tasks, judged.now, judged.has_ready, judged.has_ready OR t.woken <> judged.woken AS stays
-      FROM judged JOIN turns t USING (type, account_id)
+      FROM judged JOIN turns t ON t.type = ANY (ARRAY[judged.type]) AND t.account_id = ANY (ARRAY[judged.account_id])
      WHERE NOT has_ready OR (turns > 1 AND (tasks > 0 OR (NOT has_best AND judged.place <= now)))
      ORDER BY t.type, t.account_id FOR UPDATE OF t
   ), moved AS (
     UPDATE turns t
        SET is_waiting = locked.stays,
            place = CASE WHEN tasks > 0 THEN t.place + tasks WHEN has_ready THEN greatest(t.place, now + 1) ELSE t.place END
-      FROM locked WHERE t.type = locked.type AND t.account_id = locked.account_id
+      FROM locked WHERE t.type = ANY (ARRAY[locked.type]) AND t.account_id = ANY (ARRAY[locked.account_id])
     RETURNING t.type
   ), advanced AS (
     INSERT INTO virtual_times AS v (type, at)
