@@ -412,15 +412,15 @@ BEGIN
            coalesce((SELECT at FROM virtual_times v WHERE v.type = turn.type), 0) AS now
       FROM turn LEFT JOIN served USING (type, account_id)
   ), judged AS MATERIALIZED (
-    SELECT *, has_best OR EXISTS (
-             SELECT FROM task_chunks c WHERE c.type = seen.type AND c.account_id = seen.account_id
-                AND state = 'ready' AND NOT (suspect AND size = 1)) AS has_ready
+    SELECT *, has_best OR (
+             SELECT true FROM task_chunks c WHERE c.type = seen.type AND c.account_id = seen.account_id
+                AND state = 'ready' AND NOT (suspect AND size = 1) LIMIT 1) IS NOT NULL AS has_ready
       FROM seen
   ), locked AS MATERIALIZED (
     SELECT t.type, t.account_id, judged.tasks, judged.now, judged.has_ready, judged.has_ready OR t.woken <> judged.woken AS stays
       FROM judged JOIN turns t ON t.type = ANY (ARRAY[judged.type]) AND t.account_id = ANY (ARRAY[judged.account_id])
      WHERE NOT has_ready OR (turns > 1 AND (tasks > 0 OR (NOT has_best AND judged.place <= now)))
-     ORDER BY t.type, t.account_id FOR UPDATE OF t
+     ORDER BY judged.type, judged.account_id FOR UPDATE OF t
   ), moved AS (
     UPDATE turns t
        SET is_waiting = locked.stays,

@@ -278,25 +278,45 @@ describe('a claim', () => {
   });
 
   it('does not walk over 10,000 jobs that came since it was planned for empty tables', async () => {
-    const { claimed, rows } = await claimAndCount(async (client) => {
-      await client.query(
-        `WITH job AS (
-           INSERT INTO job_statuses (id, account_id, created_by, type, total)
-           SELECT gen_random_uuid(), $1, $2, 'test.task', 10 FROM generate_series(1, 10000)
-           RETURNING id, account_id, type, priority
-         )
-         INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks)
-         SELECT id, account_id, type, priority, 0, 10, '[1,2,3,4,5,6,7,8,9,10]' FROM job`,
-        [engine.accountId, engine.userId],
-      );
-    });
+    const { claimed, rows } = await claimAndCount(addJobs);
     expect(claimed).toBe(10);
     // Each of 64 candidates with its job, and those that are taken.
     expect(rows.task_chunks).toBeLessThan(200);
     expect(rows.job_statuses).toBeLessThan(200);
   });
 
-  type RowsRead = Record<'task_chunks' | 'job_statuses', number>;
+  it('does not walk over 10,000 jobs, nor accounts, that came since its tables were vacuumed empty', async () => {
+    await engine.sql.query('DELETE FROM task_chunks');
+    await engine.sql.query('DELETE FROM turns');
+    await engine.sql.query('VACUUM (ANALYZE) task_chunks, turns');
+    const { claimed, rows } = await claimAndCount(async (client) => {
+      await addJobs(client);
+      // They wait behind this one, so the claim must write to their turns.
+      await client.query(
+        `INSERT INTO turns (type, account_id, place) SELECT 'test.task', 1000 + n, n FROM generate_series(1, 10000) AS n`,
+      );
+    });
+    // So many of each account, where many wait.
+    expect(claimed).toBe(8);
+    expect(rows.task_chunks).toBeLessThan(200);
+    expect(rows.turns).toBeLessThan(200);
+  });
+
+  type RowsRead = Record<'task_chunks' | 'job_statuses' | 'turns', number>;
+
+  /** 10,000 jobs of ten tasks. */
+  async function addJobs(client: pg.PoolClient): Promise<void> {
+    await client.query(
+      `WITH job AS (
+         INSERT INTO job_statuses (id, account_id, created_by, type, total)
+         SELECT gen_random_uuid(), $1, $2, 'test.task', 10 FROM generate_series(1, 10000)
+         RETURNING id, account_id, type, priority
+       )
+       INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks)
+       SELECT id, account_id, type, priority, 0, 10, '[1,2,3,4,5,6,7,8,9,10]' FROM job`,
+      [engine.accountId, engine.userId],
+    );
+  }
 
   /** Claims on a session that has planned its claim before `meanwhile`. @returns the chunks, and the rows that were read for them */
   async function claimAndCount(meanwhile: (client: pg.PoolClient) => Promise<void>) {
@@ -328,6 +348,7 @@ describe('a claim', () => {
       const rows = {
         task_chunks: after.task_chunks - before.task_chunks,
         job_statuses: after.job_statuses - before.job_statuses,
+        turns: after.turns - before.turns,
       };
       return { claimed: rowCount, rows };
     } finally {
