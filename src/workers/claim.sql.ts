@@ -66,10 +66,10 @@ export function claimSql(request: ClaimRequest): Prisma.Sql {
   const { types } = request;
   return Prisma.sql`
     SELECT candidates, suspects, ${UNHURRIED}, ${LEASE_COLUMNS}
-      FROM claim_chunks(
+      FROM lease_chunks(
              ${types.map((t) => t.type)}::text[], ${types.map((t) => t.takesLane)}::boolean[],
              ${types.map((t) => t.isWhole)}::boolean[], ${types.map((t) => t.taskPlaces)}::float8[],
              ${types.map((t) => t.atOnce)}::int[], ${types.map((t) => t.limit)}::int[], ${request.accountLimit}::int,
              ${request.places}::float8, ${request.lanes}::int, ${request.chunks}::int, ${request.leaseMs}::int, ${request.worker}
-           ) AS j CROSS JOIN LATERAL (SELECT (j.chunk).*) AS c`;
+           ) AS c CROSS JOIN LATERAL (SELECT c.max_attempts, c.task_timeout_seconds, c.started_at, c.ordered) AS j`;
 }
