@@ -3,12 +3,12 @@ import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { endMessage } from './end-message.sql.js';
 import {
-  CHUNKS_PER_JOB,
   FEWEST_CHUNKS,
   MAX_CHUNK_BYTES,
   MAX_CHUNK_TASKS,
   MIN_CHUNK_TASKS,
   newJobId,
+  SMALL_JOB,
   type JobState,
 } from './job.js';
 import { READY_CHANNEL } from './job.store.js';
@@ -195,7 +195,7 @@ const unsuccessful = (id: string): Prisma.Sql => Prisma.sql`
    WHERE NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = ${id}::uuid AND r.index = left_over.position)`;
 
 /** chunkSize() of job.ts, in SQL. */
-const sizeOf = (total: Prisma.Sql): Prisma.Sql => Prisma.sql`
-  least(${MAX_CHUNK_TASKS}::int, greatest(
-    ${MIN_CHUNK_TASKS}::int, ceil(${total} / ${CHUNKS_PER_JOB}::numeric)::int,
-    least(ceil(${total} / ${FEWEST_CHUNKS}::numeric)::int, ceil(sqrt(${FEWEST_CHUNKS}::float8 * ${total}))::int)))`;
+export const sizeOf = (total: Prisma.Sql): Prisma.Sql => Prisma.sql`
+  least(${MAX_CHUNK_TASKS}::int, greatest(${MIN_CHUNK_TASKS}::int, ceil(
+    CASE WHEN ${total} <= ${SMALL_JOB}::int THEN ${total} / ${FEWEST_CHUNKS}::float8
+         ELSE ${SMALL_JOB / FEWEST_CHUNKS}::float8 * sqrt(${total} / ${SMALL_JOB}::float8) END)::int))`;

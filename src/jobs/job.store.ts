@@ -3,7 +3,8 @@ import { Prisma } from '../database/generated/client.js';
 import { PrismaService } from '../database/prisma.service.js';
 import { workAdded } from '../happenings.js';
 import { toPage, type Page, type PageRequest } from '../http/paging.js';
-import type { CallbackState, JobState, PlannedChunk } from './job.js';
+import type { EagerStart, Submission } from './eager-starts.js';
+import type { CallbackState, JobState } from './job.js';
 import type { JobFilter } from './job.schemas.js';
 import {
   JOB_COLUMNS,
@@ -21,10 +22,6 @@ export const WORKER_SILENCE_SECONDS = 15;
 
 /** The channel on which workers hear of new work; the payload is the task type. */
 export const READY_CHANNEL = 'tally_ready';
-
-export interface Submission extends NewJob {
-  readonly chunks: readonly PlannedChunk[];
-}
 
 /** The polled state of a job; `results` is a JSON array as text, ready to be sent. */
 export interface StatusRow {
@@ -103,22 +100,78 @@ const MESSAGE = Prisma.sql`coalesce(j.message, CASE
      WHERE w.seen_at > clock_timestamp() - ${WORKER_SILENCE_SECONDS} * interval '1 second' AND j.type = ANY(w.types))
   THEN 'Waiting: no worker that knows ' || j.type || ' is running' END)`;
 
-/** The CTE `chunks`: those of the jobs that the CTE `job` has added. */
-function chunksSql(jobs: readonly Submission[]): Prisma.Sql {
-  const rows = jobs.flatMap(({ id, chunks }) =>
+/**
+ * The CTEs `given` and `chunks`: those of the jobs that the CTE `job` has added, leased where a worker of this process starts them and
+ * nobody waits.
+ * @param starts of the jobs, by their places; all of one worker
+ */
+function chunksSql(jobs: readonly Submission[], starts: readonly (EagerStart | null)[]): Prisma.Sql {
+  const rows = jobs.flatMap(({ id, chunks }, n) =>
     chunks.map(
-      ({ firstPosition, size, tasks }) =>
-        Prisma.sql`(${id}::uuid, ${firstPosition}::int, ${size}::int, ${tasks}::json)`,
+      ({ firstPosition, size, tasks }, k) =>
+        Prisma.sql`(${id}::uuid, ${firstPosition}::int, ${size}::int, ${tasks}::json,
+          ${starts[n]?.leaseIds[k] ?? null}::uuid, ${starts[n]?.slots[k] ?? null}::int)`,
     ),
   );
+  const start = starts.find((each) => each !== null);
   return Prisma.sql`
-    chunks AS (
-      INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at)
+    planned AS MATERIALIZED (
+      SELECT job_id, first_position, size, tasks, CASE WHEN nobody_waits THEN lease_id END AS lease_id,
+             CASE WHEN nobody_waits THEN slots END AS slots
+        FROM (VALUES ${Prisma.join(rows)}) AS chunk (job_id, first_position, size, tasks, lease_id, slots), (
+          SELECT NOT EXISTS (
+            SELECT FROM turns WHERE is_waiting AND turns.type = ANY(${start?.types ?? []}::text[])) AS nobody_waits) AS turn
+    ), chunks AS (
+      INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, state, visible_at,
+                               lease_id, slots, worker, leased_at, lease_expires_at)
       SELECT job.id, job.account_id, job.type, job.priority, chunk.first_position, chunk.size, chunk.tasks,
-             CASE WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at
-        FROM job JOIN (VALUES ${Prisma.join(rows)}) AS chunk (job_id, first_position, size, tasks) ON job_id = job.id
+             CASE WHEN lease_id IS NOT NULL THEN 'leased' WHEN start_at IS NULL THEN 'ready' ELSE 'waiting' END, start_at,
+             lease_id, slots,
+             CASE WHEN lease_id IS NOT NULL THEN ${start?.worker ?? null}::text END,
+             CASE WHEN lease_id IS NOT NULL THEN clock_timestamp() END,
+             CASE WHEN lease_id IS NOT NULL
+                  THEN clock_timestamp() + ${start?.leaseMs ?? 0}::int * interval '1 millisecond' END
+        FROM job JOIN planned AS chunk ON job_id = job.id
        ORDER BY job.id, chunk.first_position
+      RETURNING id, lease_id, type
     )`;
+}
+
+/** What a submission's statement says of the chunks that it has leased. */
+const LEASED = Prisma.sql`
+  ARRAY(SELECT lease_id::text || ' ' || id FROM chunks WHERE lease_id IS NOT NULL) AS leased`;
+
+interface Leased {
+  /** Of each leased chunk: the lease's id, a space, the chunk's id. */
+  readonly leased: readonly string[];
+}
+
+const leasedChunks = ({ leased }: Leased): Map<string, bigint> =>
+  new Map(
+    leased.map((pair): [string, bigint] => {
+      const [leaseId = '', chunkId = ''] = pair.split(' ');
+      return [leaseId, BigInt(chunkId)];
+    }),
+  );
+
+const chunksOf = (jobs: readonly Submission[]): number =>
+  jobs.reduce((count, { chunks }) => count + chunks.length, 0);
+
+const NONE: ReadonlyMap<string, bigint> = new Map();
+
+/** Settles the starts with what was leased, or with nothing. */
+async function settling<Result>(
+  starts: readonly (EagerStart | null)[],
+  submit: () => Promise<{ readonly result: Result; readonly leased: ReadonlyMap<string, bigint> }>,
+): Promise<Result> {
+  let leased = NONE;
+  try {
+    const done = await submit();
+    leased = done.leased;
+    return done.result;
+  } finally {
+    for (const start of starts) start?.settle(leased);
+  }
 }
 
 /** The only place that writes a job's state, beside the worker's records (workers/record.sql.ts). */
@@ -129,46 +182,59 @@ export class JobStore {
   /**
    * Commits the job and all of its chunks, and wakes the workers, in one statement: after it the job survives any crash.
    * Multi-row VALUES are as fast as COPY here; unnest is the slowest, since the driver escapes JSON inside arrays.
+   * @param start is settled, whatever comes of it
    */
-  async submit(job: Submission): Promise<SubmissionOutcome> {
-    const [row] = await this.prisma.rows<SubmissionRow>(
-      job.chunks.length === 1 ? 'submit' : null,
-      Prisma.sql`
-      WITH ${newJobSql(job)}, ${chunksSql([job])}
-      ${outcomeSql(READY_CHANNEL)}`,
-    );
-    return outcomeOf(row, job.maxWorkingJobs);
+  async submit(job: Submission, start: EagerStart | null = null): Promise<SubmissionOutcome> {
+    return settling([start], async () => {
+      const [row] = await this.prisma.rows<SubmissionRow & Leased>(
+        job.chunks.length === 1 ? 'submit' : null,
+        Prisma.sql`
+        WITH ${newJobSql(job)}, ${chunksSql([job], [start])}
+        ${outcomeSql(READY_CHANNEL, Prisma.sql`job WHERE EXISTS (SELECT FROM chunks WHERE lease_id IS NULL)`)}, ${LEASED}
+          FROM room`,
+      );
+      const leased = row ? leasedChunks(row) : NONE;
+      return { result: outcomeOf(row, job.maxWorkingJobs, leased.size < job.chunks.length), leased };
+    });
   }
 
   /**
    * As `submit`, of several jobs of one account without an Idempotency-Key or a callback, in one commit: all that there is room
    * for, in their order.
+   * @param starts of the jobs, by their places; settled, whatever comes of it
    * @throws what of a single one would be its error; then none is added
    */
-  async submitMany(jobs: readonly Submission[]): Promise<SubmissionOutcome[]> {
+  async submitMany(
+    jobs: readonly Submission[],
+    starts: readonly (EagerStart | null)[] = [],
+  ): Promise<SubmissionOutcome[]> {
     const [{ accountId, maxWorkingJobs: max }] = jobs as [Submission];
     const rows = jobs.map((job, n) => Prisma.sql`(${n + 1}::int, ${jobValues(job)})`);
-    const [row] = await this.prisma.rows<{ made: string[]; working: string[] }>(
-      null,
-      Prisma.sql`
-      WITH room AS MATERIALIZED (
-        SELECT take_room(${accountId}::int, ${max}::int, ${jobs.length}::int) AS working
-      ), given (n, ${JOB_COLUMNS}) AS (
-        VALUES ${Prisma.join(rows)}
-      ), job AS (
-        INSERT INTO job_statuses (${JOB_COLUMNS})
-        SELECT ${JOB_COLUMNS} FROM given, room WHERE cardinality(working) + n <= ${max}::int
-        RETURNING id, account_id, type, priority, start_at
-      ), ${chunksSql(jobs)}
-      SELECT ARRAY(SELECT id::text FROM job) AS made, working::text[] AS working,
-             (SELECT count(pg_notify(${READY_CHANNEL}, type)) FROM (SELECT DISTINCT type FROM job) AS types) AS told
-        FROM room`,
-    );
-    if (!row) throw new Error('submissions were not answered');
-    const made = new Set(row.made);
-    if (made.size > 0) workAdded.tell({ jobs: made.size });
-    const working = [...row.working, ...row.made].slice(0, max);
-    return jobs.map(({ id }) => (made.has(id) ? 'made' : { working }));
+    return settling(starts, async () => {
+      const [row] = await this.prisma.rows<{ made: string[]; working: string[] } & Leased>(
+        null,
+        Prisma.sql`
+        WITH room AS MATERIALIZED (
+          SELECT take_room(${accountId}::int, ${max}::int, ${jobs.length}::int) AS working
+        ), given (n, ${JOB_COLUMNS}) AS (
+          VALUES ${Prisma.join(rows)}
+        ), job AS (
+          INSERT INTO job_statuses (${JOB_COLUMNS})
+          SELECT ${JOB_COLUMNS} FROM given, room WHERE cardinality(working) + n <= ${max}::int
+          RETURNING id, account_id, type, priority, start_at
+        ), ${chunksSql(jobs, starts)}
+        SELECT ARRAY(SELECT id::text FROM job) AS made, working::text[] AS working,
+               (SELECT count(pg_notify(${READY_CHANNEL}, type))
+                  FROM (SELECT DISTINCT type FROM chunks WHERE lease_id IS NULL) AS types) AS told, ${LEASED}
+          FROM room`,
+      );
+      if (!row) throw new Error('submissions were not answered');
+      const made = new Set(row.made);
+      const leased = leasedChunks(row);
+      if (leased.size < chunksOf(jobs.filter(({ id }) => made.has(id)))) workAdded.tell({ jobs: made.size });
+      const working = [...row.working, ...row.made].slice(0, max);
+      return { result: jobs.map(({ id }) => (made.has(id) ? 'made' : { working })), leased };
+    });
   }
 
   /**

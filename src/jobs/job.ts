@@ -13,9 +13,9 @@ export type CallbackState = (typeof CALLBACK_STATES)[number];
 export const MAX_CHUNK_TASKS = 1_000;
 /** Below this, a chunk's own cost (insert, claim, finish) outweighs what a finer spread over workers would bring. */
 export const MIN_CHUNK_TASKS = 10;
-/** A job is cut into so many chunks or more, so that all workers get some of a small one; of a large one it is this many. */
-export const FEWEST_CHUNKS = 10;
-export const CHUNKS_PER_JOB = 100;
+/** A job of up to so many tasks is cut into so many chunks. */
+export const SMALL_JOB = 1_000;
+export const FEWEST_CHUNKS = 4;
 /** Bytes of a chunk's tasks, at most (a single larger task cannot be: MAX_TASK_BYTES). */
 export const MAX_CHUNK_BYTES = 1024 * 1024;
 
@@ -49,19 +49,16 @@ export interface PlannedChunk {
 }
 
 /**
- * Tasks a chunk should have in a job of `total`: a tenth of them up to 1,000, a hundredth from 100,000 on; in between chunks and tasks
- * of a chunk grow alike, with the root. A job of 1,000 cost twice as much a task in chunks of ten as in these, and a worker whose
- * tasks take long gives the rest of its chunk back.
+ * Tasks a chunk should have in a job of `total`: a quarter of them up to 1,000; beyond that chunks and tasks of a chunk grow alike,
+ * with the root, until these are as many as they may be, in jobs of 16,000. Each chunk costs as much as a hundred tasks that do
+ * nothing: a job of 1,000 in chunks of ten cost twice as much as in ten chunks, and those a seventh more than four. Few chunks keep
+ * nobody waiting: a worker whose tasks take long gives the rest of its chunk back.
  */
-export const chunkSize = (total: number): number =>
-  Math.min(
-    MAX_CHUNK_TASKS,
-    Math.max(
-      MIN_CHUNK_TASKS,
-      Math.ceil(total / CHUNKS_PER_JOB),
-      Math.min(Math.ceil(total / FEWEST_CHUNKS), Math.ceil(Math.sqrt(FEWEST_CHUNKS * total))),
-    ),
-  );
+export const chunkSize = (total: number): number => {
+  const size =
+    total <= SMALL_JOB ? total / FEWEST_CHUNKS : (SMALL_JOB / FEWEST_CHUNKS) * Math.sqrt(total / SMALL_JOB);
+  return Math.min(MAX_CHUNK_TASKS, Math.max(MIN_CHUNK_TASKS, Math.ceil(size)));
+};
 
 /**
  * Cuts a job's tasks into chunks of at most `chunkSize(total)` tasks and 1 MiB.

@@ -7,6 +7,7 @@ import { JobEventsService } from './job-events.service.js';
 import { JobResultsController } from './job-results.controller.js';
 import { JobResultsService } from './job-results.service.js';
 import { JobStatusesController } from './job-statuses.controller.js';
+import { EagerStarts } from './eager-starts.js';
 import { IdempotencyService } from './idempotency.service.js';
 import { IdempotencyStore } from './idempotency.store.js';
 import { JobControlService } from './job-control.service.js';
@@ -42,6 +43,7 @@ import { UploadStore } from './upload.store.js';
     TaskTypesController,
   ],
   providers: [
+    EagerStarts,
     IdempotencyService,
     IdempotencyStore,
     JobControlService,
@@ -66,6 +68,7 @@ import { UploadStore } from './upload.store.js';
     UploadStore,
   ],
   exports: [
+    EagerStarts,
     IdempotencyService,
     IdempotencyStore,
     JobControlStore,

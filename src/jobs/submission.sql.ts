@@ -99,19 +99,26 @@ export interface SubmissionRow {
   readonly working: string[];
 }
 
-/** What the statement answers with, and the workers' wake-up. */
-export const outcomeSql = (channel: string): Prisma.Sql => Prisma.sql`
+/**
+ * What the statement answers with, of the CTE `room`, and the workers' wake-up.
+ * @param waiting the job, if something of it waits for a worker
+ */
+export const outcomeSql = (channel: string, waiting = Prisma.sql`job`): Prisma.Sql => Prisma.sql`
   SELECT EXISTS (SELECT FROM job) AS made, working::text[] AS working,
-         (SELECT pg_notify(${channel}, type)::text FROM job) AS told
-    FROM room`;
+         (SELECT pg_notify(${channel}, type)::text FROM ${waiting}) AS told`;
 
 /** The job was added; or the account has no room, because of these jobs; or what the request held is another's by now. */
 export type SubmissionOutcome = 'made' | { readonly working: readonly string[] } | 'lost';
 
-export function outcomeOf(row: SubmissionRow | undefined, maxWorkingJobs: number): SubmissionOutcome {
+/** @param waits whether something of the job waits for a worker */
+export function outcomeOf(
+  row: SubmissionRow | undefined,
+  maxWorkingJobs: number,
+  waits = true,
+): SubmissionOutcome {
   if (!row) throw new Error('a submission was not answered');
   if (row.made) {
-    workAdded.tell({ jobs: 1 });
+    if (waits) workAdded.tell({ jobs: 1 });
     return 'made';
   }
   return row.working.length >= maxWorkingJobs ? { working: row.working } : 'lost';

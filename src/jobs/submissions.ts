@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { PoolShares, TURN_MS } from '../database/pool-shares.js';
 import { busy } from '../errors.js';
 import { sqlState } from '../sql-errors.js';
-import { JobStore, type Submission } from './job.store.js';
+import { EagerStarts, type Submission } from './eager-starts.js';
+import { JobStore } from './job.store.js';
 import type { SubmissionOutcome } from './submission.sql.js';
 
 /** Jobs, and characters of their tasks, in one statement at most. */
@@ -34,6 +35,7 @@ export class Submissions {
   constructor(
     private readonly store: JobStore,
     private readonly shares: PoolShares,
+    private readonly starts: EagerStarts,
   ) {}
 
   /**
@@ -78,7 +80,9 @@ export class Submissions {
     if (!only) return;
     if (some.length === 1) return this.#sendAlone(only);
     try {
-      const outcomes = await this.store.submitMany(some.map(({ job }) => job));
+      const jobs = some.map(({ job }) => job);
+      const starts = jobs.map((job) => this.starts.reserve(job));
+      const outcomes = await this.store.submitMany(jobs, starts);
       for (const [at, { resolve }] of some.entries()) resolve(outcomes[at] as SubmissionOutcome);
     } catch (error) {
       // Nothing was added. One of them may be to blame, which is for each to find out.
@@ -93,7 +97,7 @@ export class Submissions {
 
   async #sendAlone({ job, resolve, reject }: Waiting): Promise<void> {
     try {
-      resolve(await this.store.submit(job));
+      resolve(await this.store.submit(job, this.starts.reserve(job)));
     } catch (error) {
       reject(error);
       throw error;

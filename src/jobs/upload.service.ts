@@ -95,8 +95,7 @@ export class UploadService implements OnApplicationBootstrap {
           ),
         );
       const job = await jobRead();
-      const whole = begun.map(({ tasks, ...chunk }) => ({ ...chunk, tasks: tasks.toString() }));
-      await addJob(options, maxWorkingJobs, () => this.submissions.add({ ...job, chunks: whole }));
+      await addJob(options, maxWorkingJobs, () => this.submissions.add({ ...job, chunks: begun }));
       return newStatus(job);
     } finally {
       // Whoever leaves early leaves the rest of the body to be thrown away.

@@ -98,7 +98,7 @@ export class UploadStore {
       ), sealed AS (
         DELETE FROM job_uploads USING job WHERE job_id = job.id
       )
-      ${outcomeSql(READY_CHANNEL)}`;
+      ${outcomeSql(READY_CHANNEL)} FROM room`;
     return outcomeOf(row, job.maxWorkingJobs);
   }
 

@@ -1,9 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { CONFIG, type Config } from '../config/config.js';
 import { LaneService, LANES } from '../database/lane.service.js';
-import { workAdded } from '../happenings.js';
+import { chunksClaimed, workAdded } from '../happenings.js';
+import { EagerStarts, type EagerStart, type Submission, type SubmittedChunk } from '../jobs/eager-starts.js';
 import { CHANGED_CHANNEL } from '../jobs/job-control.store.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
@@ -15,6 +16,7 @@ import { Heartbeat } from './heartbeat.js';
 import type { Lease } from './lease.sql.js';
 import { Pace } from './pace.js';
 import { Places } from './places.js';
+import { Reservations } from './reservations.js';
 import { Solitude } from './solitude.js';
 import { SuspectStore } from './suspect.store.js';
 import { Sweeper } from './sweeper.js';
@@ -68,6 +70,9 @@ export class WorkerService {
   #poke: (() => void) | null = null;
   #wasPoked = false;
   #claimedAtMs = -Infinity;
+  /** Room for jobs that this process takes in, while they are being submitted. */
+  readonly #reservations = new Reservations();
+  #isClaiming = false;
   /** The last claim took as many chunks as it might. */
   #moreWaits = false;
   #stopHearing: (() => void) | null = null;
@@ -81,6 +86,7 @@ export class WorkerService {
     private readonly sweeper: Sweeper,
     private readonly types: TaskTypes,
     private readonly wakeUp: WakeUp,
+    private readonly starts: EagerStarts,
   ) {
     this.#places = new Places(config.WORKER_CONCURRENCY);
     this.#leaseMs = config.LEASE_SECONDS * 1_000;
@@ -106,6 +112,7 @@ export class WorkerService {
       for (const executor of this.#executors) executor.tick();
     }, TICK_MS);
     this.#looping = this.#loop();
+    this.starts.by({ reserve: (job) => this.#reserve(job) });
     this.#log.log(`worker ${this.name} runs up to ${this.config.WORKER_CONCURRENCY} tasks at once`);
   }
 
@@ -127,10 +134,12 @@ export class WorkerService {
   async stop(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.starts.by(null);
     this.#stopHearing?.();
     this.poke();
     for (const executor of this.#executors) executor.drain();
     await this.#looping;
+    await this.#reservations.none();
     for (const executor of this.#executors) executor.drain();
     const cutShort = setTimeout(() => {
       for (const executor of this.#executors) executor.cutShort();
@@ -181,7 +190,9 @@ export class WorkerService {
       if (this.#solitude.isDue(performance.now()) && (await this.#claimSuspect())) return 'some';
       const request = this.#request();
       if (!request) return 'none';
+      this.#isClaiming = true;
       const { leases, contended, suspects } = await this.store.claim(request);
+      this.#isClaiming = false;
       this.#outage.over();
       for (const lease of leases) this.#execute(lease);
       this.#moreWaits = leases.length === request.chunks;
@@ -193,6 +204,8 @@ export class WorkerService {
       if (isDatabaseAway(error)) this.#outage.met(error);
       else this.#log.error({ err: error, msg: 'no work can be claimed' });
       return 'away';
+    } finally {
+      this.#isClaiming = false;
     }
   }
 
@@ -215,7 +228,7 @@ export class WorkerService {
 
   /** What there is room for; null: for nothing. */
   #request(): ClaimRequest | null {
-    let places: number = this.config.WORKER_CONCURRENCY;
+    let places = this.config.WORKER_CONCURRENCY - this.#reservations.places;
     let lanes = LANES;
     for (const executor of this.#executors) {
       places -= executor.demand;
@@ -223,7 +236,9 @@ export class WorkerService {
     }
     const chunks = Math.min(
       CLAIM_CHUNKS,
-      Math.max(HELD_CHUNKS, this.config.WORKER_CONCURRENCY) - this.#executors.size,
+      Math.max(HELD_CHUNKS, this.config.WORKER_CONCURRENCY) -
+        this.#executors.size -
+        this.#reservations.chunks,
     );
     const types = this.types.all().filter((type) => lanes > 0 || !type.transaction);
     if (places <= 0 || chunks <= 0 || types.length === 0) return null;
@@ -242,6 +257,44 @@ export class WorkerService {
       lanes,
       chunks,
       leaseMs: this.#leaseMs,
+    };
+  }
+
+  /**
+   * Room for all of a new job, to begin with it as soon as it is committed. None while a claim is under way, which may fill all
+   * there is, nor where a limit over all processes must be counted, nor for what needs a lane.
+   */
+  #reserve(job: Submission): EagerStart | null {
+    const type = this.types.get(job.type);
+    if (!type || type.transaction === true || job.options.start_at !== undefined) return null;
+    if (job.ordered && job.chunks.length > 1) return null;
+    if (!this.#isOpen || this.#isClaiming || this.#suspect || this.#solitude.isDue(performance.now()))
+      return null;
+    const request = this.#request();
+    const asked = request?.types.find((each) => each.type === job.type);
+    if (!request || !asked || job.chunks.length > request.chunks) return null;
+    if (request.accountLimit !== null || asked.limit !== null) return null;
+    const places = asked.isWhole ? job.chunks.length : job.total * asked.taskPlaces;
+    if (places > request.places) return null;
+    const release = this.#reservations.keep(places, job.chunks.length);
+    const leaseIds = job.chunks.map(() => randomUUID());
+    const slots = job.chunks.map(({ size }) => Math.min(asked.atOnce, size));
+    return {
+      worker: this.name,
+      leaseMs: this.#leaseMs,
+      types: request.types.map((each) => each.type),
+      leaseIds,
+      slots,
+      settle: (leased) => {
+        const leases = job.chunks.flatMap((chunk, n): Lease[] => {
+          const leaseId = leaseIds[n] ?? '';
+          const chunkId = leased.get(leaseId);
+          return chunkId === undefined ? [] : [firstLease(job, chunk, chunkId, leaseId, slots[n] ?? 1)];
+        });
+        if (leases.length > 0) chunksClaimed.tell({ leases });
+        for (const lease of leases) this.#execute(lease);
+        release();
+      },
     };
   }
 
@@ -290,3 +343,20 @@ export class WorkerService {
     });
   }
 }
+
+/** The lease of a chunk that has been inserted with it. */
+const firstLease = (
+  job: Submission,
+  { firstPosition, size, tasks }: SubmittedChunk,
+  chunkId: bigint,
+  leaseId: string,
+  slots: number,
+): Lease => ({
+  ...{ jobId: job.id, chunkId, leaseId, accountId: job.accountId, type: job.type },
+  ...{ firstPosition, size, positions: [], tasks: tasks.toString(), attempt: 0, recorded: 0, slots },
+  ...{ suspect: false, crashes: 0, survived: 0, alone: false },
+  maxAttempts: job.options.max_attempts,
+  taskTimeoutSeconds: job.options.task_timeout,
+  started: false,
+  ordered: job.ordered,
+});

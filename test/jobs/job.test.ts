@@ -43,11 +43,13 @@ describe('a plan of chunks', () => {
   test.each([
     [1, 10],
     [10, 10],
-    [100, 10],
-    [101, 11],
-    [1_000, 100],
-    [10_000, 317],
-    [50_000, 708],
+    [40, 10],
+    [41, 11],
+    [100, 25],
+    [1_000, 250],
+    [1_001, 251],
+    [10_000, 791],
+    [16_000, 1_000],
     [100_000, 1_000],
     [1_000_000, 1_000],
   ])('of %i tasks has chunks of up to %i', (total, size) => {
@@ -58,9 +60,9 @@ describe('a plan of chunks', () => {
   test('has as many chunks as the job has tasks to spread, and more for more tasks', () => {
     const chunks = (total: number) => Math.ceil(total / chunkSize(total));
     fc.assert(
-      fc.property(fc.integer({ min: 91, max: 2_000_000 }), (total) => {
-        expect(chunks(total)).toBeGreaterThanOrEqual(10);
-        expect(chunks(total)).toBeLessThanOrEqual(Math.max(104, total / 1_000 + 1));
+      fc.property(fc.integer({ min: 31, max: 2_000_000 }), (total) => {
+        expect(chunks(total)).toBeGreaterThanOrEqual(4);
+        expect(chunks(total)).toBeLessThanOrEqual(Math.max(17, total / 1_000 + 1));
         expect(chunkSize(total + 1)).toBeGreaterThanOrEqual(chunkSize(total));
       }),
     );

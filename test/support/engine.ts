@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { LaneService } from '../../src/database/lane.service.js';
 import { PrismaService } from '../../src/database/prisma.service.js';
-import { newJobId, planChunks } from '../../src/jobs/job.js';
+import { newJobId, planChunks, type PlannedChunk } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
 import { JobControlStore } from '../../src/jobs/job-control.store.js';
 import { JobStore } from '../../src/jobs/job.store.js';
@@ -44,7 +44,15 @@ interface SubmitOptions {
   readonly priority?: number;
   readonly max_attempts?: number;
   readonly max_failures?: number;
+  /** Tasks of a chunk; without it, as the service would cut them. */
+  readonly size?: number;
 }
+
+const chunksOf = (tasks: readonly string[], size: number): PlannedChunk[] =>
+  Array.from({ length: Math.ceil(tasks.length / size) }, (_, n) => {
+    const some = tasks.slice(n * size, (n + 1) * size);
+    return { firstPosition: n * size, size: some.length, tasks: `[${some.join(',')}]` };
+  });
 
 /** The engine's stores on a database of their own, without a process around them, and a look at its rows. */
 export class TestEngine {
@@ -97,7 +105,7 @@ export class TestEngine {
 
   /** Submits a job of `total` tasks `{n: position}`. @returns its id */
   async submit(total: number, options: SubmitOptions = {}): Promise<string> {
-    const { type = 'test.task', ordered = false, accountId = this.accountId, ...rest } = options;
+    const { type = 'test.task', ordered = false, accountId = this.accountId, size, ...rest } = options;
     const id = newJobId();
     const tasks = Array.from({ length: total }, (_, n) => JSON.stringify({ n }));
     await this.jobs.submit({
@@ -110,7 +118,7 @@ export class TestEngine {
       ordered,
       maxWorkingJobs: 1_000_000,
       key: null,
-      chunks: planChunks(tasks),
+      chunks: size === undefined ? planChunks(tasks) : chunksOf(tasks, size),
     });
     return id;
   }

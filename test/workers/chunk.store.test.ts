@@ -28,14 +28,14 @@ describe('a claim', () => {
   });
 
   it('stops at the chunk that fills the places', async () => {
-    await engine.submit(100);
+    await engine.submit(100, { size: 10 });
     expect(await engine.claim({ places: 11 })).toHaveLength(2);
     expect(await engine.claim({ places: 10 })).toHaveLength(1);
     expect(await engine.claim({ places: 35 })).toHaveLength(4);
   });
 
   it('takes no more chunks than there are lanes, of a type that needs one', async () => {
-    await engine.submit(100);
+    await engine.submit(100, { size: 10 });
     const types = [
       { type: 'test.task', taskPlaces: 1, isWhole: true, takesLane: true, atOnce: 1, limit: null },
     ];
@@ -102,7 +102,7 @@ describe('a record', () => {
   });
 
   it('that chunks would share is undone for none but the one whose lease was stolen', async () => {
-    const job = await engine.submit(100);
+    const job = await engine.submit(100, { size: 10 });
     const leases = await engine.claim({ places: 100, chunks: 10 });
     await engine.expire(leases[7]!);
     const ends = await Promise.allSettled(

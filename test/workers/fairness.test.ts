@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { chunkSize } from '../../src/jobs/job.js';
 import type { Lease } from '../../src/workers/lease.sql.js';
 import { positionsOf, recorded, successor, TestEngine } from '../support/engine.js';
 
@@ -20,8 +19,9 @@ beforeEach(() =>
   ),
 );
 
-/** Tasks of a job of 32 chunks. */
+/** Tasks of a job of 32 chunks of so many. */
 const MANY = 10_000;
+const SIZE = 313;
 
 const finish = (lease: Lease) => engine.chunks.finish(lease, recorded(positionsOf(lease)), []);
 
@@ -61,33 +61,32 @@ describe('between accounts', () => {
   });
 
   it('each has the same share of the tasks, whatever it has waiting and however large its chunks are', async () => {
-    await engine.submit(20_000, { accountId: a });
-    await engine.submit(5_000, { accountId: b });
-    await engine.submit(5_000, { accountId: c });
+    await engine.submit(20_000, { accountId: a, size: 448 });
+    await engine.submit(5_000, { accountId: b, size: 224 });
+    await engine.submit(5_000, { accountId: c, size: 224 });
     const tasks = new Map([a, b, c].map((account) => [account, 0]));
     for (let n = 0; n < 42; n += 1) {
       const lease = await engine.claimOne();
       tasks.set(lease.accountId, tasks.get(lease.accountId)! + lease.size);
       await finish(lease);
     }
-    // Chunks of 448 tasks, of 224 and of 224.
     const shares = [...tasks.values()];
-    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(chunkSize(20_000));
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(448);
   });
 
   it('none can save up turns by staying away, nor is made to pay for those it had alone', async () => {
-    await engine.submit(MANY, { accountId: a });
-    await engine.submit(MANY, { accountId: b });
+    await engine.submit(MANY, { accountId: a, size: SIZE });
+    await engine.submit(MANY, { accountId: b, size: SIZE });
     expect((await serve(40)).filter((account) => account === b)).toHaveLength(20);
-    await engine.submit(MANY, { accountId: c });
+    await engine.submit(MANY, { accountId: c, size: SIZE });
     const next = await serve(30);
     expect(next.filter((account) => account === c).length).toBeGreaterThanOrEqual(9);
     expect(next.filter((account) => account === c).length).toBeLessThanOrEqual(12);
   });
 
   it('the virtual time does not run back, and one that comes back starts there', async () => {
-    await engine.submit(MANY, { accountId: a });
-    await engine.submit(MANY, { accountId: b });
+    await engine.submit(MANY, { accountId: a, size: SIZE });
+    await engine.submit(MANY, { accountId: b, size: SIZE });
     let last = 0;
     for (let n = 0; n < 20; n += 1) {
       await serve(2);
@@ -106,14 +105,14 @@ describe('between accounts', () => {
       "UPDATE task_chunks SET state = 'waiting', visible_at = clock_timestamp() + interval '7 days' WHERE job_id = $1",
       [later],
     );
-    const paused = await engine.submit(MANY, { accountId: c });
+    const paused = await engine.submit(MANY, { accountId: c, size: SIZE });
     await engine.sql.query('UPDATE job_statuses SET paused = true WHERE id = $1', [paused]);
-    await engine.submit(MANY, { accountId: a });
-    await engine.submit(MANY, { accountId: b });
+    await engine.submit(MANY, { accountId: a, size: SIZE });
+    await engine.submit(MANY, { accountId: b, size: SIZE });
     await serve(40);
     const now = await virtualTime();
-    expect(now).toBeGreaterThanOrEqual(18 * chunkSize(MANY));
-    expect(await place(c)).toBeGreaterThanOrEqual(now - 2 * chunkSize(MANY));
+    expect(now).toBeGreaterThanOrEqual(18 * SIZE);
+    expect(await place(c)).toBeGreaterThanOrEqual(now - 2 * SIZE);
     await engine.sql.query('UPDATE job_statuses SET paused = false WHERE id = $1', [paused]);
     const next = await serve(12);
     expect(next.filter((account) => account === c).length).toBeLessThanOrEqual(6);

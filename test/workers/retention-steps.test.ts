@@ -37,7 +37,7 @@ describe('what a removed job leaves', () => {
   });
 
   it('goes chunk by chunk, a few at a time', async () => {
-    const id = await kept.submit(10_000);
+    const id = await kept.submit(32_000);
     await kept.act(id, 'kill');
     expect((await app.call('DELETE', `/api/v2/jobs/${id}`, user)).status).toBe(204);
     const store = storeOf(app);
