@@ -202,6 +202,16 @@ describe('a worker', () => {
     expect(await claims()).toBeGreaterThan(0);
   });
 
+  it('takes no job that is more than it has room for, but claims what there is room for', async () => {
+    const { handler, open, running } = gate();
+    await start(handler, { WORKER_CONCURRENCY: '7' });
+    const url = await submit(40);
+    await waitFor(() => running() === 7);
+    expect((await states()).sort()).toEqual(['leased', 'ready', 'ready', 'ready']);
+    open();
+    await completed(url);
+  });
+
   it.each([
     ['where a limit of the account must be counted', {}, { MAX_RUNNING_TASKS: '5' }, {}],
     ['where a limit of the type must be counted', { concurrency: 5 }, {}, {}],
@@ -225,6 +235,9 @@ describe('a worker', () => {
     const answered = submit(5);
     await sessionsWait(sql);
     const stopped = app.app.get(WorkerService).stop();
+    // The last that a worker does is to leave the list: it does not while it may be given something.
+    const left = async () => (await sql.query('SELECT 1 FROM workers')).rowCount === 0;
+    await expect(waitFor(left, { timeoutMs: 400 })).rejects.toThrow('in vain');
     await sql.query('ROLLBACK');
     await Promise.all([answered, stopped]);
     expect(await states()).toEqual(['ready']);
