@@ -5,7 +5,7 @@ import type { Logs } from './logs.js';
 import type { Outages } from './outages.js';
 import { OBSERVER, type ChaosDatabase, type FailoverDatabase, type Promotion } from './database.js';
 import { WORKERS, type Disturbance } from './schedule.js';
-import { Supervised } from './supervised.js';
+import { Supervised, type Life } from './supervised.js';
 import type { Verdict } from './verdict.js';
 
 const START_MS = 90_000;
@@ -28,7 +28,7 @@ export interface Surroundings {
   readonly blocked: Outages;
 }
 
-/** One API, some workers and their Postgres: keeps them running, and disturbs them as the schedule says. */
+/** One API, which is a worker as well, more workers and their Postgres: keeps them running, and disturbs them as the schedule says. */
 export class Fleet {
   readonly #api: Supervised;
   readonly #workers: Supervised[];
@@ -42,26 +42,27 @@ export class Fleet {
   ) {
     const { verdict, logs, leases, database } = around;
     const isExcused = (from: number, to: number) => database.touches(from, to, BOOT_AFTERMATH_MS);
-    this.#workers = [];
-    this.#api = new Supervised('api', { ...env, ROLE: 'api' }, logs, verdict, {
+    const life: Life = {
       changed: () => this.#look(),
+      killed: (pid, at) => leases.died(pid, at),
+      terminated: (pid, at) => leases.leaves(pid, at),
+      ended: (pid, at) => leases.ended(pid, at),
       isExcused,
-    });
-    for (let n = 0; n < WORKERS; n += 1)
-      this.#workers.push(
-        new Supervised(`worker ${n}`, { ...env, PORT: '', ROLE: 'worker' }, logs, verdict, {
-          changed: () => this.#look(),
-          killed: (pid, at) => leases.died(pid, at),
-          terminated: (pid, at) => leases.leaves(pid, at),
-          ended: (pid, at) => leases.ended(pid, at),
-          isExcused,
-        }),
-      );
+    };
+    this.#workers = [];
+    // It begins with some of the jobs that it takes in before anybody else can.
+    this.#api = new Supervised('api', { ...env, ROLE: 'all' }, /^Tally answers at/, logs, verdict, life);
+    for (let n = 0; n < WORKERS; n += 1) {
+      const worker = { ...env, PORT: '', ROLE: 'worker' };
+      this.#workers.push(new Supervised(`worker ${n}`, worker, /tasks at once/, logs, verdict, life));
+    }
     this.#look();
   }
 
   get ableWorkers(): number[] {
-    return this.#workers.flatMap(({ isAble, pid }) => (isAble && pid !== undefined ? [pid] : []));
+    return [this.#api, ...this.#workers].flatMap(({ isAble, pid }) =>
+      isAble && pid !== undefined ? [pid] : [],
+    );
   }
 
   /** Waits until all of them are at work. */
@@ -172,7 +173,7 @@ export class Fleet {
   #look(): void {
     const { api, blocked } = this.around;
     this.#isApiAway = follow(api, this.#isApiAway, !this.#api.isAble);
-    this.#isIdle = follow(blocked, this.#isIdle, !this.#workers.some((worker) => worker.isAble));
+    this.#isIdle = follow(blocked, this.#isIdle, this.ableWorkers.length === 0);
   }
 }
 

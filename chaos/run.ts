@@ -140,7 +140,7 @@ async function run(stop: AbortController): Promise<void> {
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 const setting = `CHAOS_SEED=${SEED} CHAOS_SECONDS=${SECONDS}${HAS_POOLER ? ' CHAOS_POOLER=true' : ''}`;
-console.log(`${setting}: one API, ${WORKERS} workers, leases of ${LEASE_SECONDS} s`);
+console.log(`${setting}: one API that works, ${WORKERS} workers, leases of ${LEASE_SECONDS} s`);
 try {
   await run(stop);
 } catch (error) {

@@ -34,6 +34,8 @@ export class Supervised {
   constructor(
     readonly name: string,
     private readonly env: Readonly<Record<string, string>>,
+    /** What it logs when it is ready. */
+    private readonly ready: RegExp,
     private readonly logs: Logs,
     private readonly verdict: Verdict,
     private readonly life: Life,
@@ -136,7 +138,7 @@ export class Supervised {
     this.verdict.count('processes started');
     createInterface({ input: child.stdout }).on('line', (line) => {
       const message = this.logs.take(this.name, line);
-      if (message === null || !/tasks at once|^Tally answers at/.test(message)) return;
+      if (message === null || !this.ready.test(message)) return;
       this.#isReady = true;
       this.life.changed();
     });
