@@ -1,4 +1,5 @@
 import { Prisma } from '../database/generated/client.js';
+import type { Submission, SubmittedChunk } from '../jobs/eager-starts.js';
 import type { LeaseRef } from './record.sql.js';
 import type { Suspicion } from './suspicion.js';
 
@@ -50,3 +51,20 @@ export const leased = (worker: string, leaseMs: number, slots: Prisma.Sql): Pris
 export const GIVEN_UP = Prisma.sql`
   state = 'ready', lease_id = NULL, leased_at = NULL, lease_expires_at = NULL, worker = NULL, alone = false,
   slots = NULL, ready_at = clock_timestamp()`;
+
+/** The lease of a chunk that has been inserted with it. */
+export const firstLease = (
+  job: Submission,
+  { firstPosition, size, tasks }: SubmittedChunk,
+  chunkId: bigint,
+  leaseId: string,
+  slots: number,
+): Lease => ({
+  ...{ jobId: job.id, chunkId, leaseId, accountId: job.accountId, type: job.type },
+  ...{ firstPosition, size, positions: [], tasks: tasks.toString(), attempt: 0, recorded: 0, slots },
+  ...{ suspect: false, crashes: 0, survived: 0, alone: false },
+  maxAttempts: job.options.max_attempts,
+  taskTimeoutSeconds: job.options.task_timeout,
+  started: false,
+  ordered: job.ordered,
+});

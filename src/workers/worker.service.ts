@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { CONFIG, type Config } from '../config/config.js';
 import { LaneService, LANES } from '../database/lane.service.js';
 import { chunksClaimed, workAdded } from '../happenings.js';
-import { EagerStarts, type EagerStart, type Submission, type SubmittedChunk } from '../jobs/eager-starts.js';
+import { EagerStarts, type EagerStart, type Submission } from '../jobs/eager-starts.js';
 import { CHANGED_CHANNEL } from '../jobs/job-control.store.js';
 import { READY_CHANNEL } from '../jobs/job.store.js';
 import { TaskTypes } from '../jobs/task-types.js';
@@ -13,7 +13,7 @@ import type { ClaimRequest } from './claim.sql.js';
 import { ChunkExecutor, takesOnePlace, tasksAtOnce } from './chunk.executor.js';
 import { ChunkStore } from './chunk.store.js';
 import { Heartbeat } from './heartbeat.js';
-import type { Lease } from './lease.sql.js';
+import { firstLease, type Lease } from './lease.sql.js';
 import { Pace } from './pace.js';
 import { Places } from './places.js';
 import { Reservations } from './reservations.js';
@@ -343,20 +343,3 @@ export class WorkerService {
     });
   }
 }
-
-/** The lease of a chunk that has been inserted with it. */
-const firstLease = (
-  job: Submission,
-  { firstPosition, size, tasks }: SubmittedChunk,
-  chunkId: bigint,
-  leaseId: string,
-  slots: number,
-): Lease => ({
-  ...{ jobId: job.id, chunkId, leaseId, accountId: job.accountId, type: job.type },
-  ...{ firstPosition, size, positions: [], tasks: tasks.toString(), attempt: 0, recorded: 0, slots },
-  ...{ suspect: false, crashes: 0, survived: 0, alone: false },
-  maxAttempts: job.options.max_attempts,
-  taskTimeoutSeconds: job.options.task_timeout,
-  started: false,
-  ordered: job.ordered,
-});

@@ -1,10 +1,14 @@
 import { expect } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import type { EagerStart, Submission } from '../../src/jobs/eager-starts.js';
+import { firstLease } from '../../src/workers/lease.sql.js';
 import { newJobId } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
-import { pardon, promote, rescue } from './chunks.js';
+import { claimable, pardon, promote, rescue } from './chunks.js';
 import * as control from './control.js';
 import { newChunk, pieces, type Job } from './model.js';
-import { outcomeOf, pick, type Numbers, type World } from './world.js';
+import { AT_ONCE, type SimWorker } from './worker.js';
+import { LEASE_MS, outcomeOf, pick, type Numbers, type World } from './world.js';
 
 /** What clients and the sweeper do to jobs. */
 
@@ -26,7 +30,7 @@ export async function submit(world: World, { a, b, c }: Numbers): Promise<void> 
   const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
   const sizes = pieces([...tasks.keys()], 1 + (c % 10));
   const id = newJobId();
-  const outcome = await engine.jobs.submit({
+  const job = {
     id,
     accountId,
     createdBy: userId,
@@ -47,20 +51,61 @@ export async function submit(world: World, { a, b, c }: Numbers): Promise<void> 
       size: positions.length,
       tasks: `[${positions.map((position) => tasks[position]).join()}]`,
     })),
-  });
+  };
+  const worker = pick(world.workers, b)!;
+  const isEager =
+    c % 2 === 0 &&
+    worker.isFree &&
+    !startsLater &&
+    !(plan.ordered && sizes.length > 1) &&
+    model.limits.accountLimit === null;
+  const start = isEager ? eagerStart(worker, job) : null;
+  const outcome = await engine.jobs.submit(job, start);
   const working = model.working(account).map((job) => job.id);
   if (working.length >= model.limits.maxWorkingJobs) {
     world.say('a client submits one job too many');
     expect(outcome).toEqual({ working });
+    expect(start?.leased.size ?? 0).toBe(0);
     return;
   }
   expect(outcome).toBe('made');
   const chunks = sizes.map((positions) => newChunk(positions, { state: startsLater ? 'waiting' : 'ready' }));
   const deadline = hasDeadline ? 'to come' : 'none';
-  const job = model.add({ ...plan, id, tasks, retryOf: null, deadline, chunks });
+  const waiting = [0, 1].flatMap((either) => claimable(model, either));
+  const added = model.add({ ...plan, id, tasks, retryOf: null, deadline, chunks });
   world.say(
-    `a client submits job ${job.no} of ${total} tasks in ${chunks.length} chunks, ${JSON.stringify(plan)}`,
+    `a client submits job ${added.no} of ${total} tasks in ${chunks.length} chunks, ${JSON.stringify(plan)}`,
   );
+  if (!start || start.leased.size === 0) return;
+  world.say(`${worker.name} begins with it at once`);
+  // All of it, and only where nothing waits that somebody could claim.
+  expect(start.leased.size).toBe(chunks.length);
+  expect(waiting).toEqual([]);
+  for (const [n, chunk] of chunks.entries()) {
+    const leaseId = start.leaseIds[n]!;
+    const chunkId = start.leased.get(leaseId)!;
+    chunk.id = String(chunkId);
+    const lease = firstLease(job, job.chunks[n]!, chunkId, leaseId, start.slots[n]!);
+    await worker.begin(lease, added, chunk);
+  }
+}
+
+function eagerStart(
+  worker: SimWorker,
+  job: Submission,
+): EagerStart & { readonly leased: Map<string, bigint> } {
+  const leased = new Map<string, bigint>();
+  return {
+    worker: worker.name,
+    leaseMs: LEASE_MS,
+    types: ['test.task'],
+    leaseIds: job.chunks.map(() => randomUUID()),
+    slots: job.chunks.map(({ size }) => Math.min(AT_ONCE, size)),
+    leased,
+    settle: (those) => {
+      for (const [leaseId, chunkId] of those) leased.set(leaseId, chunkId);
+    },
+  };
 }
 
 /** Something that the submitter of a job does to it, or now and then somebody of the other account. */

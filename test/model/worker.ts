@@ -15,7 +15,7 @@ import type { Chunk, Job } from './model.js';
 import { expectRecorded, LEASE_MS, pick, type Numbers, type World } from './world.js';
 
 /** Tasks of a chunk that a simulated worker runs at once. */
-const AT_ONCE = 4;
+export const AT_ONCE = 4;
 
 /** A worker without a process: it claims, holds chunks, hears what has become of them, and dies. */
 export class SimWorker {
@@ -44,9 +44,19 @@ export class SimWorker {
 
   /** Claims as the engine's workers do: what must run alone, only when nothing else is to follow until it is done. */
   async claim({ b, c }: Numbers): Promise<void> {
-    if (this.hands.some((hand) => hand.isLone)) return;
+    if (!this.isFree) return;
     if (hasSuspects(this.world.model) && c % 4 > 0) await this.#claimSuspect();
     else await this.#claimChunks(1 + (b % 20), 1 + (c % 4));
+  }
+
+  /** Whether it may begin with a job that is being submitted. */
+  get isFree(): boolean {
+    return !this.hands.some((hand) => hand.isLone);
+  }
+
+  /** Holds a chunk that was inserted with its lease. */
+  begin(lease: Lease, job: Job, chunk: Chunk): Promise<void> {
+    return this.#take(lease, job, chunk, lease.slots, false);
   }
 
   async #claimSuspect(): Promise<void> {

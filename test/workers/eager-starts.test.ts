@@ -4,6 +4,7 @@ import type { EagerStart, Submission } from '../../src/jobs/eager-starts.js';
 import { newJobId, planChunks } from '../../src/jobs/job.js';
 import { jobOptions } from '../../src/jobs/job.schemas.js';
 import { succeeded } from '../../src/jobs/task-handler.js';
+import { ChunkStore } from '../../src/workers/chunk.store.js';
 import { WorkerService } from '../../src/workers/worker.service.js';
 import { TestApp, type TestHandler, type TestUser } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -175,21 +176,44 @@ describe('a worker', () => {
     return { handler, open: () => open(), running: () => running };
   }
 
-  it('begins with a job that its process takes in, and claims nothing', async () => {
+  it.each([
+    ['as JSON', (total: number) => submit(total)],
+    [
+      'as lines',
+      async (total: number) => {
+        const lines = tasks(total).map((task) => `${JSON.stringify(task)}\n`);
+        const headers = { 'content-type': 'application/x-ndjson' };
+        const path = '/api/v2/jobs.json?type=test.task';
+        return (await app.call('POST', path, user, lines.join(''), headers)).body.url as string;
+      },
+    ],
+  ])('begins with a job that its process takes in %s, and claims nothing', async (_, send) => {
     await start(echo);
-    const url = await submit(12);
+    await completed(await send(12));
+    await sql.query('TRUNCATE claimed');
+    await betweenLooks();
+    const url = await send(12);
     await completed(url);
-    expect((await app.get(url, user)).body.results).toEqual(tasks(12).map(({ n }) => ({ was: n })));
-    const lines = tasks(15)
-      .map((task) => `${JSON.stringify(task)}\n`)
-      .join('');
-    const sent = await app.call('POST', '/api/v2/jobs.json?type=test.task', user, lines, {
-      'content-type': 'application/x-ndjson',
-    });
-    await completed(sent.body.url as string);
-    expect((await app.get(sent.body.url as string, user)).body.results).toHaveLength(15);
+    expect((await app.get(url, user)).body.results).toEqual(tasks(12).map((task) => ({ was: task.n })));
     expect(await claims()).toBe(0);
   });
+
+  /** Until the worker has just looked for work by itself, as it does once a second: the next look is far away. */
+  async function betweenLooks(): Promise<void> {
+    const store = app.app.get(ChunkStore);
+    const claim = store.claim.bind(store);
+    let lastMs = performance.now();
+    let isLook = false;
+    store.claim = async (request) => {
+      const found = await claim(request);
+      const nowMs = performance.now();
+      isLook = nowMs - lastMs > 500;
+      lastMs = nowMs;
+      return found;
+    };
+    await waitFor(() => isLook && performance.now() - lastMs < 300);
+    store.claim = claim;
+  }
 
   it('begins with no more than it has room for, and claims the rest when there is some', async () => {
     const { handler, open, running } = gate();
