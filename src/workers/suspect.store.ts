@@ -69,7 +69,7 @@ export class SuspectStore {
   }
 }
 
-const claimSuspectSql = (request: SuspectRequest): Prisma.Sql => Prisma.sql`
+export const claimSuspectSql = (request: SuspectRequest): Prisma.Sql => Prisma.sql`
   WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(${request.types.map((t) => t.type)}::text[], ${request.types.map((t) => t.limit)}::int[])
       AS wanted (type, type_limit)
@@ -80,10 +80,14 @@ const claimSuspectSql = (request: SuspectRequest): Prisma.Sql => Prisma.sql`
        AND coalesce(${request.accountLimit}::int > (SELECT sum(slots) FROM busy b WHERE b.account_id = c.account_id), true)
      ORDER BY job_id, first_position LIMIT ${CANDIDATES}
   ), free AS (
-    SELECT c.job_id, c.id
-      FROM candidate JOIN task_chunks c USING (job_id, id) JOIN job_statuses j ON j.id = c.job_id
-     WHERE ${CLAIMABLE} AND c.suspect AND c.size = 1
-     ORDER BY c.job_id, c.first_position LIMIT 1 FOR UPDATE OF c SKIP LOCKED
+    -- One by one, by key: a join may be planned the other way around, through all suspects for each candidate.
+    SELECT held.job_id, held.id
+      FROM candidate CROSS JOIN LATERAL (
+        SELECT c.job_id, c.id
+          FROM task_chunks c CROSS JOIN LATERAL (SELECT * FROM job_statuses WHERE id = c.job_id LIMIT 1) AS j
+         WHERE c.job_id = ANY (ARRAY[candidate.job_id]) AND c.id = candidate.id AND ${CLAIMABLE} AND c.suspect AND c.size = 1
+           FOR UPDATE OF c SKIP LOCKED) AS held
+     LIMIT 1
   ), claimed AS (
     UPDATE task_chunks c SET ${leased(request.worker, request.leaseMs, Prisma.sql`1`)}
       FROM free WHERE c.job_id = free.job_id AND c.id = free.id

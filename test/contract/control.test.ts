@@ -53,7 +53,7 @@ describe('the full resource', () => {
       { n: 8, fails: 'Broken' },
       { n: 9, isBusy: true },
     ];
-    const id = await scene.submit([...numbered(8), fails, isBusy, ...numbered(40, { waits: true })]);
+    const id = await scene.submit([...numbered(8), fails, isBusy, ...numbered(30, { waits: true })]);
     const { counts } = await waitFor(async () => {
       const job = await scene.job(id);
       expect(sum(job.counts)).toBe(job.total);
@@ -61,7 +61,7 @@ describe('the full resource', () => {
     });
     expect(Object.keys(counts)).toEqual(['succeeded', 'failed', 'retrying', 'running', 'pending']);
     expect(counts).toMatchObject({ succeeded: 8, failed: 1, retrying: 1 });
-    expect(counts.pending).toBe(40 - counts.running);
+    expect(counts.pending).toBe(30 - counts.running);
     await scene.act(id, 'kill');
   });
 

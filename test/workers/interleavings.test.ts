@@ -2,7 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type pg from 'pg';
 import { LeaseLost } from '../../src/errors.js';
 import { succeeded } from '../../src/jobs/task-handler.js';
+import { preparedName } from '../../src/database/prepared.js';
 import { claimSql } from '../../src/workers/claim.sql.js';
+import { claimSuspectSql } from '../../src/workers/suspect.store.js';
 import type { Lease } from '../../src/workers/lease.sql.js';
 import { TestApp, type TestHandler } from '../support/app.js';
 import { LEASE_MS, positionsOf, recorded, TestEngine } from '../support/engine.js';
@@ -302,6 +304,33 @@ describe('a claim', () => {
     expect(rows.turns).toBeLessThan(200);
   });
 
+  it('of a task that must run alone does not walk over 3,000 of them for each that it looks at', async () => {
+    const job = await engine.submit(1);
+    await engine.sql.query('DELETE FROM task_chunks WHERE job_id <> $1', [job]);
+    await engine.sql.query('VACUUM (ANALYZE) task_chunks');
+    const types = [{ type: 'test.task', limit: null }];
+    const { claimed, rows } = await claimAndCount(
+      async (client) => {
+        await client.query(
+          `INSERT INTO task_chunks (job_id, account_id, type, priority, first_position, size, tasks, suspect)
+           SELECT job_id, account_id, type, priority, n, 1, tasks, true
+             FROM task_chunks, generate_series(1, 3000) AS n WHERE job_id = $1`,
+          [job],
+        );
+      },
+      claimSuspectSql({ worker: 'test', types, accountLimit: null, leaseMs: LEASE_MS }),
+    );
+    expect(claimed).toBe(1);
+    // It may read them all, to sort them, and to find the one that it takes; not once for each of 64.
+    expect(rows.task_chunks).toBeLessThan(4 * 3_000);
+  });
+
+  const CLAIM = claimSql({
+    worker: 'test',
+    types: [{ type: 'test.task', taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit: null }],
+    ...{ places: 100, lanes: 4, chunks: 16, leaseMs: LEASE_MS, accountLimit: null },
+  });
+
   type RowsRead = Record<'task_chunks' | 'job_statuses' | 'turns', number>;
 
   /** 10,000 jobs of ten tasks. */
@@ -319,14 +348,11 @@ describe('a claim', () => {
   }
 
   /** Claims on a session that has planned its claim before `meanwhile`. @returns the chunks, and the rows that were read for them */
-  async function claimAndCount(meanwhile: (client: pg.PoolClient) => Promise<void>) {
-    const { text, values } = claimSql({
-      worker: 'test',
-      types: [
-        { type: 'test.task', taskPlaces: 1, isWhole: false, takesLane: false, atOnce: 20, limit: null },
-      ],
-      ...{ places: 100, lanes: 4, chunks: 16, leaseMs: LEASE_MS, accountLimit: null },
-    });
+  async function claimAndCount(
+    meanwhile: (client: pg.PoolClient) => Promise<void>,
+    { text, values }: { readonly text: string; readonly values: unknown[] } = CLAIM,
+  ) {
+    const name = preparedName('claim', text);
     const client = await engine.sql.connect();
     const rowsRead = async () => {
       const { rows } = await client.query<{ relname: keyof RowsRead; rows: number }>(
@@ -338,12 +364,12 @@ describe('a claim', () => {
     try {
       for (let n = 0; n < 6; n += 1) {
         await client.query('SAVEPOINT before');
-        await client.query({ name: 'claim', text, values });
+        await client.query({ name, text, values });
         await client.query('ROLLBACK TO before');
       }
       await meanwhile(client);
       const before = await rowsRead();
-      const { rowCount } = await client.query({ name: 'claim', text, values });
+      const { rowCount } = await client.query({ name, text, values });
       const after = await rowsRead();
       const rows = {
         task_chunks: after.task_chunks - before.task_chunks,
