@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Server } from 'node:http';
+import pg from 'pg';
 import type { TestUser } from '../support/app.js';
+import { sessionsWait } from '../support/locks.js';
 import { countStatements } from '../support/statements.js';
 import { waitFor } from '../support/wait-for.js';
 import {
@@ -113,13 +116,26 @@ test('polls of many jobs at the same moment share one look at the table', async 
   const ids = await Promise.all(Array.from({ length: 10 }, () => submitted(served)));
   await Promise.all(ids.map((id) => get(statusOf(id))));
   const statements = countStatements(/FROM job_statuses/);
+  let arrived = 0;
+  const arrives = () => (arrived += 1);
+  const server: Server = served.app.app.getHttpServer();
+  server.on('request', arrives);
+  const sql = new pg.Client({ connectionString: served.url });
   try {
-    const answers = await Promise.all([...ids, ...ids].map((id) => get(statusOf(id))));
-    expect(answers.map(({ body }) => body.id)).toEqual([...ids, ...ids]);
+    await sql.connect();
+    await sql.query('BEGIN');
+    await sql.query('LOCK TABLE job_statuses IN ACCESS EXCLUSIVE MODE');
+    const asked = Promise.all([...ids, ...ids].map((id) => get(statusOf(id))));
+    await waitFor(() => arrived === 20);
+    await sessionsWait(sql);
+    await sql.query('ROLLBACK');
+    expect((await asked).map(({ body }) => body.id)).toEqual([...ids, ...ids]);
     // A request that arrives while the first look is under way waits for the next.
     expect(statements.count).toBeLessThan(ids.length);
   } finally {
+    server.off('request', arrives);
     statements.stop();
+    await sql.end();
   }
 });
 
