@@ -192,7 +192,6 @@ export class WorkerService {
       if (!request) return 'none';
       this.#isClaiming = true;
       const { leases, contended, suspects } = await this.store.claim(request);
-      this.#isClaiming = false;
       this.#outage.over();
       for (const lease of leases) this.#execute(lease);
       this.#moreWaits = leases.length === request.chunks;
