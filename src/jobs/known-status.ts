@@ -7,6 +7,11 @@ import type { PolledRow, StatusHead } from './job.store.js';
  * process may delete it, or it may expire.
  */
 const TRUSTED_MS = 100;
+/**
+ * After this much of it a poll has the next look taken beside its answer, so that a job that is polled all the time never has
+ * clients wait for one.
+ */
+const LOOKED_AT_AGAIN_MS = 75;
 
 /** Bytes of an answer beside its results, about. */
 const HEAD_BYTES = 1_024;
@@ -14,6 +19,7 @@ const HEAD_BYTES = 1_024;
 /** What a process knows of a job: its status as it was read last, and the answer that was made of it last. */
 export class KnownStatus {
   #seenAtMs: number;
+  #isLookedAt = false;
   #answer: { readonly form: StatusForm; readonly etag: string; readonly body: Buffer } | null = null;
 
   /** @param seenAtMs before it was read */
@@ -37,6 +43,17 @@ export class KnownStatus {
   /** Whether it is given out without a look at the database. */
   isTrusted(nowMs: number): boolean {
     return this.row.status !== 'working' && nowMs - this.#seenAtMs < TRUSTED_MS;
+  }
+
+  /** @returns whether a look is due that nobody takes yet; who asks takes it */
+  takeLook(nowMs: number): boolean {
+    if (this.#isLookedAt || nowMs - this.#seenAtMs < LOOKED_AT_AGAIN_MS) return false;
+    this.#isLookedAt = true;
+    return true;
+  }
+
+  lookTaken(): void {
+    this.#isLookedAt = false;
   }
 
   /**

@@ -40,7 +40,7 @@ const KNOWN_EACH_MAX = 2 * 1024 * 1024;
  *
  * What was read of a job is kept, with the version that settles its results. Whether that is still its version is asked each
  * time, in one small statement for all jobs that are polled at the same moment, and the results are read again only when it is
- * not. Of an ended job it is asked ten times a second and no oftener (docs/performance.md has what each of these brings).
+ * not. Of an ended job it is asked 13 times a second at most (docs/performance.md has what each of these brings).
  */
 @Injectable()
 export class StatusPolls {
@@ -87,8 +87,12 @@ export class StatusPolls {
     { form, ifNoneMatch }: Pick<Poll, 'form' | 'ifNoneMatch'>,
   ): PollAnswer | null {
     const id = parseJobId(text);
-    const known = id === null ? undefined : this.#known.get(keyOf(accountId, id));
-    if (!known?.isTrusted(performance.now())) return null;
+    if (id === null) return null;
+    const key = keyOf(accountId, id);
+    const known = this.#known.get(key);
+    const nowMs = performance.now();
+    if (!known?.isTrusted(nowMs)) return null;
+    if (known.takeLook(nowMs)) void this.#look(key, id, known, nowMs);
     const { etag, body } = known.answer(form);
     if (isKnown(etag, ifNoneMatch)) return { etag, body: null, moreAfter: null };
     return { etag, body, moreAfter: known.moreAfter };
@@ -133,12 +137,28 @@ export class StatusPolls {
     if (!known) return null;
     const nowMs = performance.now();
     if (known.isTrusted(nowMs)) return known;
+    const isCurrent = await this.#confirmed(key, id, known, nowMs);
+    if (isCurrent === null) throw notFound();
+    return isCurrent ? known : null;
+  }
+
+  /** @returns whether what is known is what the job is now; null: it has been deleted */
+  async #confirmed(key: string, id: string, known: KnownStatus, nowMs: number): Promise<boolean | null> {
     const head = await this.#versions.read(id);
-    if (!head) {
-      this.#known.delete(key);
-      throw notFound();
+    if (head) return known.confirm(head, nowMs);
+    this.#known.delete(key);
+    return null;
+  }
+
+  /** The look that a poll has taken which did not wait for it. */
+  async #look(key: string, id: string, known: KnownStatus, nowMs: number): Promise<void> {
+    try {
+      await this.#confirmed(key, id, known, nowMs);
+    } catch {
+      // Then what is known is not trusted any longer than it was. The poll that finds it so looks itself, and is told of it.
+    } finally {
+      known.lookTaken();
     }
-    return known.confirm(head, nowMs) ? known : null;
   }
 
   async #readStatus(accountId: number, id: string): Promise<KnownStatus> {

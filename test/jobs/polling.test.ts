@@ -159,7 +159,7 @@ describe('an ended job', () => {
       const untilMs = performance.now() + 500;
       let polls = 0;
       for (; performance.now() < untilMs; polls += 1) expect((await get(statusOf(id))).text).toBe(text);
-      expect(statements.count).toBeLessThanOrEqual(Math.min(polls, 6));
+      expect(statements.count).toBeLessThanOrEqual(Math.min(polls, 7));
     } finally {
       statements.stop();
     }

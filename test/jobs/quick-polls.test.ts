@@ -6,6 +6,7 @@ import { QuickLane } from '../../src/http/quick-lane.js';
 import { logRequests } from '../../src/logging/request-log.js';
 import type { TestUser } from '../support/app.js';
 import { expectError, serve, submitted, type Served } from '../http/http-support.js';
+import { countStatements } from '../support/statements.js';
 import { waitFor } from '../support/wait-for.js';
 import { bigJob } from './results-support.js';
 
@@ -92,6 +93,41 @@ describe('a poll of an ended job that was looked at a moment ago', () => {
   test('is one of a job that has ended', async () => {
     const { status } = await afterALook(statusOf(await submitted(served)));
     expect([quick, status]).toEqual([0, 200]);
+  });
+
+  test('has the next look taken beside it, which no poll waits for', async () => {
+    const path = statusOf(await bigJob(served, 3));
+    await quickly(path);
+    const looks = countStatements(/j\.version\s+FROM job_statuses j WHERE j\.id = ANY/);
+    let waited = 0;
+    try {
+      await waitFor(
+        async () => {
+          const before = quick;
+          await served.app.get(path, user);
+          if (quick === before) waited += 1;
+          return looks.count > waited;
+        },
+        { everyMs: 1 },
+      );
+    } finally {
+      looks.stop();
+    }
+  });
+
+  test('is one no longer when such a look fails; who then has to wait is told', async () => {
+    const path = statusOf(await bigJob(served, 3));
+    await quickly(path);
+    const { prisma } = served.app;
+    await prisma.$executeRaw`ALTER TABLE job_statuses RENAME TO hidden`;
+    const refusal = async () => {
+      const answer = await served.app.get(path, user);
+      return answer.status !== 200 && answer;
+    };
+    expectError(await waitFor(refusal, { everyMs: 1 }), 500, 'InternalError');
+    await prisma.$executeRaw`ALTER TABLE hidden RENAME TO job_statuses`;
+    const { body } = await quickly(path);
+    expect(body.progress).toBe(3);
   });
 
   test('counts as any other request', async () => {
