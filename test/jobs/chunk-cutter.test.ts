@@ -47,6 +47,18 @@ test('a chunk has at most a mebibyte', () => {
     expect(chunk.tasks.length).toBeLessThanOrEqual(MAX_CHUNK_BYTES + 2);
 });
 
+test('a chunk has little more room than it needs', () => {
+  for (const [total, length] of [
+    [1_000, 100],
+    [300, 1_000],
+    [40, 20_000],
+  ] as const) {
+    const chunks = cut(Array.from({ length: total }, () => JSON.stringify('x'.repeat(length))));
+    const room = chunks.reduce((bytes, { tasks }) => bytes + tasks.buffer.byteLength, 0);
+    expect(room).toBeLessThan(1.6 * total * (length + 3));
+  }
+});
+
 test('the bytes of a chunk that is given back are used again, and those of the others are left alone', () => {
   const cutter = new ChunkCutter();
   const add = (task: string) => cutter.add(task, Buffer.byteLength(task));
