@@ -63,6 +63,35 @@ describeInBrowser('The dashboard, in a browser', () => {
     await row.getByText('Completed').waitFor();
   }, 90_000);
 
+  it('draws the charts over the last minute, also before it has seen two seconds', async () => {
+    const page = await dashboard().page('/');
+    await page.waitForURL('**/sign-in**');
+    await page.evaluate(`
+      window.labels = [];
+      const { fillText } = CanvasRenderingContext2D.prototype;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        window.labels.push(text);
+        return fillText.call(this, text, ...rest);
+      };`);
+    await dashboard().signIn(page, admin);
+    // The second with a value is the third that the page has seen: by then it has drawn none, one and two.
+    const drawn = async () => (await page.evaluate('window.labels')) as string[];
+    const legend = page.locator('.legend dd').first();
+    await waitFor(async () => (await legend.textContent()) !== '–', { timeoutMs: 20_000 });
+    const before = (await drawn()).length;
+    await waitFor(async () => (await drawn()).length > before, { timeoutMs: 20_000 });
+    const now = new Date();
+    const second = (hours: number, minutes: number, seconds: number) => (hours * 60 + minutes) * 60 + seconds;
+    const nowSecond = second(now.getHours(), now.getMinutes(), now.getSeconds());
+    const times = (await drawn()).filter((label) => /^\d\d:\d\d:\d\d$/.test(label));
+    expect(times.length).toBeGreaterThan(5);
+    const ago = times.map((time) => {
+      const [hours, minutes, seconds] = time.split(':').map(Number) as [number, number, number];
+      return (nowSecond - second(hours, minutes, seconds) + 86_400) % 86_400;
+    });
+    expect(Math.max(...ago)).toBeLessThan(150);
+  }, 90_000);
+
   it('filters by what its address says', async () => {
     const named = await dashboard().submit(agent, {
       type: 'demo.sleep',

@@ -98,7 +98,7 @@ function makePlot(
         sync: { key: 'stats' },
       },
       scales: {
-        x: { time: true, range: (_, min, max) => [Math.min(min, max - SPAN_MIN), max] },
+        x: { time: true, range: shownSeconds },
         y: { range: (_, __, max) => [0, Math.max(4, max * 1.1)] },
       },
       axes: [
@@ -147,6 +147,13 @@ function makePlot(
     observer.disconnect();
     plot.destroy();
   };
+}
+
+/** From and to, as seconds since 1970. Not of what uPlot proposes: around a single sample that is two days. */
+function shownSeconds(): [number, number] {
+  const seen = samples.peek();
+  const to = seen.at(-1)?.at ?? Date.now() / 1_000;
+  return [Math.min(seen[0]?.at ?? to, to - SPAN_MIN), to];
 }
 
 const dataOf = (series: readonly Series[]): uPlot.AlignedData => {
