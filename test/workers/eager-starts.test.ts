@@ -178,6 +178,7 @@ describe('a worker', () => {
 
   it.each([
     ['as JSON', (total: number) => submit(total)],
+    ['as JSON that says it starts at once', (total: number) => submit(total, { start_at: null })],
     [
       'as lines',
       async (total: number) => {
