@@ -75,7 +75,7 @@ describeInBrowser('The dashboard, in a browser', () => {
       };`);
     await dashboard().signIn(page, admin);
     // The second with a value is the third that the page has seen: by then it has drawn none, one and two.
-    const drawn = async () => (await page.evaluate('window.labels')) as string[];
+    const drawn = () => page.evaluate<string[]>('window.labels');
     const legend = page.locator('.legend dd').first();
     await waitFor(async () => (await legend.textContent()) !== '–', { timeoutMs: 20_000 });
     const before = (await drawn()).length;
