@@ -108,7 +108,7 @@ test(`${REQUESTS} requests derived from the OpenAPI document are done or refused
   let rows = await rowsLeft(served.app);
   await fc.assert(
     fc.asyncProperty(
-      fuzzRequests(document, () => ids),
+      fuzzRequests(document, () => ids, { submitJob: sleepJob(3) }),
       async (one) => {
         const { status, type, text } = await send(one);
         seen.set(status, (seen.get(status) ?? 0) + 1);
