@@ -62,6 +62,9 @@ async function watch(
 
 const pathOf = (url: string): string => new URL(url).pathname;
 
+/** Tasks that are in work when the service is killed: those then run alone, one after the other. */
+const SLOW = 80;
+
 describe('kill -9 of the service', () => {
   it('in the middle of jobs, again and again, loses nothing and does nothing twice', async () => {
     const url = await testDatabase();
@@ -72,7 +75,7 @@ describe('kill -9 of the service', () => {
     const created = await service.json('POST', '/api/v2/jobs', { type: 'tickets.create', tasks: tickets });
     const slow = await service.json('POST', '/api/v2/jobs', {
       type: 'demo.sleep',
-      tasks: Array.from({ length: 150 }, () => ({ ms: 100 * kills })),
+      tasks: Array.from({ length: SLOW }, () => ({ ms: 100 * kills })),
     });
     const ends = Promise.all([created, slow].map((job) => watch(() => service, pathOf(job.url))));
     const progress = async () => {
@@ -92,7 +95,7 @@ describe('kill -9 of the service', () => {
               (SELECT max(revision) FROM tickets) AS revision, (SELECT count(*)::int FROM job_results) AS results,
               (SELECT count(*)::int FROM task_chunks) AS chunks`,
     );
-    expect(counts).toEqual({ tickets: total, titles: total, revision: 1, results: total + 150, chunks: 0 });
+    expect(counts).toEqual({ tickets: total, titles: total, revision: 1, results: total + SLOW, chunks: 0 });
   }, 180_000);
 
   it('lets another worker begin its tasks within the lease and a second', async () => {
