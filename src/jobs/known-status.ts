@@ -19,7 +19,8 @@ const HEAD_BYTES = 1_024;
 /** What a process knows of a job: its status as it was read last, and the answer that was made of it last. */
 export class KnownStatus {
   #seenAtMs: number;
-  #isLookedAt = false;
+  /** When the last look was taken that no poll waits for. */
+  #lookedAtMs = -Infinity;
   #answer: { readonly form: StatusForm; readonly etag: string; readonly body: Buffer } | null = null;
 
   /** @param seenAtMs before it was read */
@@ -47,13 +48,9 @@ export class KnownStatus {
 
   /** @returns whether a look is due that nobody takes yet; who asks takes it */
   takeLook(nowMs: number): boolean {
-    if (this.#isLookedAt || nowMs - this.#seenAtMs < LOOKED_AT_AGAIN_MS) return false;
-    this.#isLookedAt = true;
+    if (nowMs - Math.max(this.#seenAtMs, this.#lookedAtMs) < LOOKED_AT_AGAIN_MS) return false;
+    this.#lookedAtMs = nowMs;
     return true;
-  }
-
-  lookTaken(): void {
-    this.#isLookedAt = false;
   }
 
   /**

@@ -156,8 +156,6 @@ export class StatusPolls {
       await this.#confirmed(key, id, known, nowMs);
     } catch {
       // Then what is known is not trusted any longer than it was. The poll that finds it so looks itself, and is told of it.
-    } finally {
-      known.lookTaken();
     }
   }
 

@@ -265,7 +265,7 @@ export class WorkerService {
    */
   #reserve(job: Submission): EagerStart | null {
     const type = this.types.get(job.type);
-    if (!type || type.transaction === true || (job.options.start_at ?? null) !== null) return null;
+    if (!type || type.transaction === true || job.options.start_at) return null;
     if (job.ordered && job.chunks.length > 1) return null;
     if (!this.#isOpen || this.#isClaiming || this.#suspect || this.#solitude.isDue(performance.now()))
       return null;
